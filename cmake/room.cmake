@@ -1,0 +1,25 @@
+# What every target of ours is compiled with.
+add_library(precis_options INTERFACE)
+target_compile_options(precis_options INTERFACE
+  -Wall -Wextra -Wconversion -Werror -fno-omit-frame-pointer)
+if(PRECIS_SANITIZE)
+  target_compile_options(precis_options INTERFACE -fsanitize=${PRECIS_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(precis_options INTERFACE -fsanitize=${PRECIS_SANITIZE})
+endif()
+target_include_directories(precis_options INTERFACE
+  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+
+# precis_room(NAME DEPENDS room... LINK library...): one static library a room, made of src/NAME/*.cpp.
+function(precis_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  string(REPLACE "/" "_" target "precis_${name}")
+  add_library(${target} STATIC ${sources})
+  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${target} PUBLIC precis_options)
+  foreach(room ${ROOM_DEPENDS})
+    string(REPLACE "/" "_" room "${room}")
+    target_link_libraries(${target} PUBLIC precis_${room})
+  endforeach()
+  target_link_libraries(${target} PUBLIC ${ROOM_LINK})
+endfunction()

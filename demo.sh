@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what Debian 12 lacks, builds Precis and lets the demo model write and remember.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+. scripts/steps.sh
+
+step "Install what Debian lacks"
+scripts/install_packages.sh build
+
+# A folder configured by test.sh stays as it is: leaving the tests out would delete their objects.
+step "Build build/release/bin/precis"
+if [ -e build/release/CMakeCache.txt ]; then
+  configure release
+else
+  configure release -DPRECIS_BUILD_TESTS=OFF
+fi
+cmake --build --preset release --target precis
+
+precis=build/release/bin/precis
+step "Continue a story"
+"$precis" run -m models/demo-ksa -n 120 --seed 1 \
+  -p "It was a dark and stormy night, and the old gentleman had not yet come home."
+
+step "Ask for a fact planted in a book of 16,000 tokens (examples/book-with-a-fact.txt)"
+question=$(cat examples/question.txt)
+printf 'The sentence in the book: %s\nThe question: %s\nThe answer: ' "$(cat examples/fact.txt)" "$question"
+"$precis" run -m models/demo-ksa --chat -f examples/book-with-a-fact.txt -p "$question" --temp 0 --stats
+step_end

@@ -1,0 +1,71 @@
+// The door: an engine that runs requests on a checkpoint, in a thread of its own.
+//
+// Everything here throws std::runtime_error with one line that names file, field or value and what was expected.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "precis/engine_options.h"
+#include "precis/memory_report.h"
+#include "precis/request.h"
+#include "precis/text_codec.h"
+#include "precis/token_event.h"
+
+namespace precis {
+
+class EngineThread;
+class EventQueue;
+
+// The events of one request. Used by one thread at a time. Destroying it cancels the request.
+class Stream {
+ public:
+  explicit Stream(std::shared_ptr<EventQueue> queue);
+  ~Stream();
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+
+  // Waits for the next event. After the `end` event there is none: do not call again.
+  TokenEvent next();
+  // The request ends with EndReason::cancelled at the engine's next step, unless it ended before. Any thread.
+  void cancel();
+
+ private:
+  std::shared_ptr<EventQueue> queue_;
+};
+
+// Thread-safe. Destroying it ends running requests with EndReason::cancelled.
+class Engine {
+ public:
+  // Loads the checkpoint and starts the thread. Throws when the model cannot be loaded or the memory cannot be had.
+  explicit Engine(const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Queues a request. Throws when it could never run: no ids, ids outside the vocabulary, longer than the context (the
+  // message gives both numbers), options outside their range.
+  Stream submit(Request request);
+
+  // Throws when the checkpoint has no tokenizer: then only ids can be given, and events carry no text.
+  const TextCodec& text() const;
+
+  // Sampling as the checkpoint's generation_config.json says (do_sample false or absent: greedy).
+  SamplingOptions default_sampling() const;
+  // Text tokens that a sequence may have.
+  std::int64_t context() const;
+  // Text tokens that the model was trained for.
+  std::int64_t model_context() const;
+  // Ids that can be predicted: the width of the logits.
+  std::int64_t vocabulary() const;
+  // Who computes, in words: "cpu (avx512, 2 threads)".
+  std::string device() const;
+  MemoryReport memory() const;
+  // Drops what the prefix cache holds.
+  void clear_prefix_cache();
+
+ private:
+  std::unique_ptr<EngineThread> thread_;
+};
+
+}  // namespace precis

@@ -1,0 +1,54 @@
+// How an engine is opened. Every field: its default, its unit and what follows from it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace precis {
+
+struct EngineOptions {
+  // Folder of a checkpoint in Hugging Face layout. Required.
+  std::filesystem::path model;
+
+  // Who computes: "auto" (the fastest that this machine has), "cpu", or "reference" (scalar, slow, the oracle).
+  std::string backend = "auto";
+
+  // Threads of the cpu backend. 0: one a physical core that this process may use. Results do not depend on it.
+  int threads = 0;
+
+  // "bf16": K and V are kept as bf16, half the memory. "f32": K and V are kept as float. Products accumulate in float
+  // either way, and weights stay as they are in the checkpoint.
+  std::string compute = "bf16";
+
+  // Longest sequence (prompt and answer), in text tokens. 0: what the model was made for.
+  std::int64_t context = 0;
+
+  // Sequences that run at once. More requests wait. KV memory is reserved for so many unless kv_memory says otherwise.
+  int max_sequences = 1;
+
+  // Text tokens of prompts computed in one step, at most. Larger is faster to a point, and delays the sequences that
+  // decode meanwhile by as much; a step's temporary memory grows with it.
+  int piece = 512;
+
+  // Bytes for the KV pool. 0: enough for max_sequences of `context` tokens. With less, sequences that do not fit
+  // together are preempted and recomputed; a request that could not run alone is refused.
+  std::int64_t kv_memory = 0;
+
+  // Entries a page. Small pages round less memory up; large pages are read faster.
+  int page_entries = 16;
+
+  // Keep the pages of ended and running requests for later ones that begin alike. They fill what memory of the pool is
+  // free, and leave it, the longest unused first, when it is needed.
+  bool prefix_cache = true;
+
+  // Distance in text tokens between the places of a prompt where a later request can set in when the model has windows
+  // (KSA, sliding windows): each keeps its window's pages. 0: only at the ends of prompts and answers.
+  int prefix_distance = 2048;
+
+  // Complete chunks whose summaries may be owed while decoding (KSA): they are then computed together. 0: each chunk's
+  // in the step of its last token. The numbers are the same. Never more than the window allows.
+  int summary_delay = 0;
+};
+
+}  // namespace precis

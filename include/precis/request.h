@@ -1,0 +1,44 @@
+// What is asked of an engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace precis {
+
+// How the next token is chosen from the logits. Order: bias, penalties, temperature, top-k, top-p, min-p, draw.
+struct SamplingOptions {
+  float temperature = 1;         // 0: the most likely token, always (greedy)
+  int top_k = 0;                 // only the k most likely; 0: all
+  float top_p = 1;               // the smallest set of most likely tokens whose probability reaches p
+  float min_p = 0;               // only tokens at least min_p times as likely as the most likely
+  float repetition_penalty = 1;  // > 1: logits of seen tokens (prompt and answer) divided (if > 0) or multiplied by it
+  float presence_penalty = 0;    // subtracted once for a token that the answer has
+  float frequency_penalty = 0;   // subtracted for each time that the answer has it
+  std::vector<std::pair<std::int32_t, float>> logit_bias;  // id, added to its logit
+  std::optional<std::uint64_t> seed;                       // none: a fresh one for each request
+};
+
+struct Request {
+  std::vector<std::int32_t> ids;  // the prompt, at least one id
+  std::int64_t max_tokens = 0;    // tokens to generate, at most; 0: none (the prompt is computed); < 0: up to the context
+  SamplingOptions sampling;
+  std::vector<std::string> stop;       // the answer ends before the first of these texts
+  std::vector<std::int32_t> stop_ids;  // the answer ends at these ids, beside the model's own
+  bool ignore_end = false;             // go on past the model's end ids (not past `stop` and `stop_ids`)
+  int top_logprobs = -1;               // >= 0: events carry the token's log probability and so many alternatives
+  bool show_special = false;           // special tokens appear in the text
+
+  // Called on the engine's thread with the logits that follow ids[index] (index counts prompt and answer): for the last
+  // id of the prompt and each id of the answer or, with all_logits, for every id. Once an index, in order, whatever
+  // preemption does; indices taken from the prefix cache are computed anew when all_logits is set.
+  std::function<void(std::int64_t index, std::span<const float> logits)> on_logits;
+  bool all_logits = false;
+};
+
+}  // namespace precis

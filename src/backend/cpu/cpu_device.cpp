@@ -1,0 +1,31 @@
+#include "backend/cpu/cpu_device.h"
+
+#include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/isa.h"
+#include "base/error.h"
+#include "device/host_memory.h"
+
+namespace precis::cpu {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(int threads) : ops_(chosen_kernels(), threads) {}
+
+  std::string description() const override {
+    const int threads = ops_.threads();
+    return fmt::format("cpu ({}, {} thread{})", ops_.kernels().name, threads, threads == 1 ? "" : "s");
+  }
+  Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
+  Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
+  Ops& ops() override { return ops_; }
+
+ private:
+  CpuOps ops_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> open_cpu(int threads) { return std::make_unique<CpuDevice>(threads); }
+
+}  // namespace precis::cpu

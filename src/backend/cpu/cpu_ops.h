@@ -1,0 +1,52 @@
+// The operations on the CPU: how the work of each is cut over the workers. The arithmetic is in the kernels.
+#pragma once
+
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "base/thread_pool.h"
+#include "device/device.h"
+#include "device/ops.h"
+
+namespace precis::cpu {
+
+class CpuOps final : public Ops {
+ public:
+  // `threads` as in ThreadPool.
+  CpuOps(const Kernels& kernels, int threads);
+
+  const Kernels& kernels() const { return kernels_; }
+  int threads() const { return pool_.workers(); }
+
+  void embed(const EmbedArgs& args) override;
+  void rms_norm(const RmsNormArgs& args) override;
+  void linear(const LinearArgs& args) override;
+  void rotation(const RotationArgs& args) override;
+  void place(const PlaceArgs& args) override;
+  void attention(const AttentionArgs& args) override;
+  void gate(const GateArgs& args) override;
+  void gather(const GatherArgs& args) override;
+  void copy_pages(const CopyPagesArgs& args) override;
+  void to_device(void* device, const void* host, std::int64_t bytes) override;
+  void to_host(void* host, const void* device, std::int64_t bytes) override;
+
+ private:
+  // Some rows of a run; its tasks are one a KV head.
+  struct RowTile {
+    const RowRun* run;
+    std::int64_t first_row;
+    std::int64_t rows;
+  };
+
+  // Calls each(row) for every row, on several workers where `row_cost` (element operations a row) makes that pay.
+  template <typename Each>
+  void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
+  float* scratch(int worker, std::int64_t floats);
+
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::vector<RowTile> tiles_;
+  std::vector<std::vector<float>> scratch_;  // of each worker
+};
+
+}  // namespace precis::cpu

@@ -1,0 +1,108 @@
+// The inner loops of the CPU backend, compiled once for each instruction set, and their plain arguments.
+//
+// This header and all that the kernels include hold no inline function that could be emitted: the linker keeps one copy
+// of such a function, and it might be the one with AVX-512 in it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace precis::cpu {
+
+enum class Element : std::uint8_t { f32, f16, bf16 };
+
+// Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
+struct LinearTile {
+  const float* x;
+  std::int64_t x_stride;
+  std::int64_t rows;
+  const void* weight;  // [outputs, inputs]
+  Element type;
+  std::int64_t outputs;
+  std::int64_t inputs;
+  const float* bias;  // [outputs] or null
+  float* y;
+  std::int64_t y_stride;
+  bool accumulate;
+};
+
+// One row: y = x / rms(x) * weight. `y` may be `x`.
+struct NormRow {
+  const float* x;
+  const float* weight;
+  float* y;
+  std::int64_t width;
+  float epsilon;
+};
+
+// One row's q, k and v; see PlaceArgs.
+struct PlaceRow {
+  float* qkv;
+  const float* own;  // or null
+  float mix;
+  const float* q_norm;  // or null
+  const float* k_norm;  // or null
+  float epsilon;
+  const float* rotation;  // [2, head_dim / 2]
+  std::int64_t heads;
+  std::int64_t kv_heads;
+  std::int64_t head_dim;
+  std::byte* key;  // of KV head 0; null: not stored
+  std::int64_t head_bytes;
+  std::int64_t value_offset;  // bytes from K to V
+  Element type;               // f32 or bf16
+};
+
+struct GateRow {
+  const float* x;  // gate [width], up [width]
+  float* y;
+  std::int64_t width;
+};
+
+// The pages of one track, as in TrackPages.
+struct TrackTable {
+  const std::int32_t* pages;
+  std::int64_t first_page;
+};
+
+// Consecutive rows of one run and the query heads of one KV head. In the arrays of two: summary first, then text.
+struct AttentionTile {
+  const float* q;  // of the first row and the group's first head
+  std::int64_t q_stride;
+  float* out;
+  std::int64_t out_stride;
+  std::int64_t rows;
+  std::int64_t group;  // query heads
+  std::int64_t head_dim;
+  float scale;
+  const std::int32_t* low[2];  // of row r at low[track][r * bounds_stride]
+  const std::int32_t* high[2];
+  std::int64_t bounds_stride;
+  TrackTable tables[2];
+  const std::byte* keys;  // of page 0 and this KV head
+  std::int64_t page_bytes;
+  std::int64_t value_offset;
+  std::int64_t page_entries;
+  Element type;    // f32 or bf16
+  float* scratch;  // attention_scratch() floats, aligned to 64
+};
+
+struct Kernels {
+  const char* name;
+  void (*linear)(const LinearTile& tile);
+  void (*norm)(const NormRow& row);
+  void (*place)(const PlaceRow& row);
+  void (*gate)(const GateRow& row);
+  void (*widen)(Element type, const void* from, float* to, std::int64_t count);
+  void (*exponential)(const float* from, float* to, std::int64_t count);
+  void (*attention)(const AttentionTile& tile);
+  std::int64_t (*attention_scratch)(std::int64_t rows, std::int64_t group, std::int64_t head_dim);
+};
+
+extern const Kernels baseline_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx2_kernels;
+extern const Kernels avx512_kernels;
+#endif
+
+}  // namespace precis::cpu

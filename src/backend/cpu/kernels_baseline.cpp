@@ -1,0 +1,2 @@
+#define PRECIS_ISA baseline
+#include "backend/cpu/kernels.inc"

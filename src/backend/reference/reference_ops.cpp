@@ -1,0 +1,224 @@
+#include "backend/reference/reference_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/error.h"
+
+namespace precis::reference {
+namespace {
+
+// Element `index` of an array of f32, f16 or bf16.
+float element(const void* data, DType type, std::int64_t index) {
+  switch (type) {
+    case DType::f32: return static_cast<const float*>(data)[index];
+    case DType::f16: return to_float(static_cast<const F16*>(data)[index]);
+    case DType::bf16: return to_float(static_cast<const Bf16*>(data)[index]);
+    default: break;
+  }
+  PRECIS_CHECK(false, "no arithmetic for {}", name_of(type));
+  return 0;
+}
+
+void set_element(void* data, DType type, std::int64_t index, float value) {
+  PRECIS_CHECK(type == DType::f32 || type == DType::bf16, "KV is not kept in {}", name_of(type));
+  if (type == DType::f32) {
+    static_cast<float*>(data)[index] = value;
+  } else {
+    static_cast<Bf16*>(data)[index] = to_bf16(value);
+  }
+}
+
+// y = x / sqrt(mean(x^2) + epsilon) * weight
+void normalise(const float* x, const float* weight, float* y, std::int64_t width, float epsilon) {
+  double squares = 0;
+  for (std::int64_t i = 0; i < width; ++i) squares += static_cast<double>(x[i]) * x[i];
+  const double root = std::sqrt(squares / static_cast<double>(width) + epsilon);
+  for (std::int64_t i = 0; i < width; ++i) y[i] = static_cast<float>(x[i] / root * weight[i]);
+}
+
+// x = mix * own + (1 - mix) * x
+void blend(float* x, const float* own, float mix, std::int64_t width) {
+  for (std::int64_t i = 0; i < width; ++i) x[i] = mix * own[i] + (1 - mix) * x[i];
+}
+
+// Turns the pairs (x[i], x[i + half]) by the angle whose cosine is rotation[i] and whose sine is rotation[half + i].
+void rotate(float* x, const float* rotation, std::int64_t half) {
+  for (std::int64_t i = 0; i < half; ++i) {
+    const float cosine = rotation[i];
+    const float sine = rotation[half + i];
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = a * cosine - b * sine;
+    x[i + half] = b * cosine + a * sine;
+  }
+}
+
+// The keys that a row sees for one KV head, in the order of AttentionArgs.
+std::vector<const std::byte*> visible_keys(const KvView& kv, const RowRun& run, const RowBounds& bounds,
+                                           std::int64_t kv_head) {
+  std::vector<const std::byte*> keys;
+  const auto add = [&](const Bounds& interval, const TrackPages& track) {
+    for (std::int64_t entry = interval.low; entry < interval.high; ++entry) {
+      const std::int32_t page = track.pages[entry / kv.page_entries - track.first_page];
+      keys.push_back(kv.key(page, kv_head, entry % kv.page_entries));
+    }
+  };
+  add(bounds.summary, run.summary);
+  add(bounds.text, run.text);
+  return keys;
+}
+
+// out = softmax(q K^T * scale) V for one query.
+void attend(const float* q, const std::vector<const std::byte*>& keys, const KvView& kv, float scale, float* out) {
+  std::vector<double> weights;
+  double maximum = -std::numeric_limits<double>::infinity();
+  for (const std::byte* key : keys) {
+    double score = 0;
+    for (std::int64_t d = 0; d < kv.head_dim; ++d) score += static_cast<double>(q[d]) * element(key, kv.type, d);
+    weights.push_back(score * scale);
+    maximum = std::max(maximum, weights.back());
+  }
+  double total = 0;
+  for (double& weight : weights) {
+    weight = std::exp(weight - maximum);
+    total += weight;
+  }
+  for (std::int64_t d = 0; d < kv.head_dim; ++d) {
+    double sum = 0;
+    for (std::size_t i = 0; i < keys.size(); ++i) sum += weights[i] * element(keys[i] + kv.value_offset, kv.type, d);
+    out[d] = static_cast<float>(sum / total);
+  }
+}
+
+}  // namespace
+
+void ReferenceOps::embed(const EmbedArgs& args) {
+  const std::int64_t width = args.table.inputs;
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    for (std::int64_t i = 0; i < width; ++i) {
+      args.x[row * width + i] = element(args.table.data, args.table.type, args.ids[row] * width + i);
+    }
+  }
+}
+
+void ReferenceOps::rms_norm(const RmsNormArgs& args) {
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    const std::int64_t start = row * args.width;
+    normalise(args.x + start, args.weight, args.y + start, args.width, args.epsilon);
+  }
+}
+
+void ReferenceOps::linear(const LinearArgs& args) {
+  for (const LinearPart& part : args.parts) {
+    const WeightView& weight = part.weight;
+    for (std::int64_t row = 0; row < args.rows; ++row) {
+      for (std::int64_t output = 0; output < weight.outputs; ++output) {
+        double sum = part.bias == nullptr ? 0 : part.bias[output];
+        for (std::int64_t i = 0; i < weight.inputs; ++i) {
+          sum += static_cast<double>(args.x[row * args.x_stride + i]) *
+                 element(weight.data, weight.type, output * weight.inputs + i);
+        }
+        float& y = part.y[row * part.y_stride + output];
+        y = static_cast<float>(args.accumulate ? y + sum : sum);
+      }
+    }
+  }
+}
+
+void ReferenceOps::rotation(const RotationArgs& args) {
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    float* cosines = args.rotation + row * 2 * args.pairs;
+    float* sines = cosines + args.pairs;
+    for (std::int64_t pair = 0; pair < args.pairs; ++pair) {
+      const float angle = static_cast<float>(args.positions[row]) * args.frequencies[pair];
+      cosines[pair] = static_cast<float>(std::cos(static_cast<double>(angle))) * args.magnitude;
+      sines[pair] = static_cast<float>(std::sin(static_cast<double>(angle))) * args.magnitude;
+    }
+  }
+}
+
+void ReferenceOps::place(const PlaceArgs& args) {
+  const KvView& kv = args.kv;
+  const std::int64_t head_dim = kv.head_dim;
+  const std::int64_t width = (args.heads + 2 * kv.kv_heads) * head_dim;
+  std::vector<float> own(static_cast<std::size_t>(head_dim));
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    float* qkv = args.qkv + row * width;
+    const bool blended = args.own != nullptr && row >= args.first_summary;
+    for (std::int64_t head = 0; head < args.heads + 2 * kv.kv_heads; ++head) {
+      float* x = qkv + head * head_dim;
+      const bool is_value = head >= args.heads + kv.kv_heads;
+      const float* norm = is_value ? nullptr : head < args.heads ? args.q_norm : args.k_norm;
+      if (norm != nullptr) normalise(x, norm, x, head_dim, args.epsilon);
+      if (blended) {
+        std::copy_n(args.own + (row - args.first_summary) * width + head * head_dim, head_dim, own.begin());
+        if (norm != nullptr) normalise(own.data(), norm, own.data(), head_dim, args.epsilon);
+        blend(x, own.data(), args.mix, head_dim);
+      }
+      if (!is_value) rotate(x, args.rotation + row * head_dim, head_dim / 2);
+    }
+    const std::int64_t slot = args.slots[row];
+    if (slot < 0) continue;
+    for (std::int64_t head = 0; head < kv.kv_heads; ++head) {
+      std::byte* key = kv.key(slot / kv.page_entries, head, slot % kv.page_entries);
+      const float* k = qkv + (args.heads + head) * head_dim;
+      const float* v = k + kv.kv_heads * head_dim;
+      for (std::int64_t d = 0; d < head_dim; ++d) {
+        set_element(key, kv.type, d, k[d]);
+        set_element(key + kv.value_offset, kv.type, d, v[d]);
+      }
+    }
+  }
+}
+
+void ReferenceOps::attention(const AttentionArgs& args) {
+  const KvView& kv = args.kv;
+  const std::int64_t group = args.heads / kv.kv_heads;
+  for (const RowRun& run : args.runs) {
+    for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
+      for (std::int64_t kv_head = 0; kv_head < kv.kv_heads; ++kv_head) {
+        const auto keys = visible_keys(kv, run, args.bounds[row], kv_head);
+        for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+          attend(args.q + row * args.q_stride + head * kv.head_dim, keys, kv, args.scale,
+                 args.out + (row * args.heads + head) * kv.head_dim);
+        }
+      }
+    }
+  }
+}
+
+void ReferenceOps::gate(const GateArgs& args) {
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    const float* gates = args.x + row * 2 * args.width;
+    for (std::int64_t i = 0; i < args.width; ++i) {
+      const double gate = gates[i];
+      args.y[row * args.width + i] = static_cast<float>(gate / (1 + std::exp(-gate)) * gates[args.width + i]);
+    }
+  }
+}
+
+void ReferenceOps::gather(const GatherArgs& args) {
+  for (std::int64_t row = 0; row < args.count; ++row) {
+    std::copy_n(args.x + args.rows[row] * args.width, args.width, args.y + row * args.width);
+  }
+}
+
+void ReferenceOps::copy_pages(const CopyPagesArgs& args) {
+  for (const PageCopy& copy : args.copies) {
+    std::copy_n(args.base + copy.from * args.page_bytes, args.page_bytes, args.base + copy.to * args.page_bytes);
+  }
+}
+
+void ReferenceOps::to_device(void* device, const void* host, std::int64_t bytes) {
+  if (bytes > 0) std::memcpy(device, host, static_cast<std::size_t>(bytes));
+}
+
+void ReferenceOps::to_host(void* host, const void* device, std::int64_t bytes) {
+  if (bytes > 0) std::memcpy(host, device, static_cast<std::size_t>(bytes));
+}
+
+}  // namespace precis::reference

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "device/ops.h"
+
+namespace precis::reference {
+
+class ReferenceOps final : public Ops {
+ public:
+  void embed(const EmbedArgs& args) override;
+  void rms_norm(const RmsNormArgs& args) override;
+  void linear(const LinearArgs& args) override;
+  void rotation(const RotationArgs& args) override;
+  void place(const PlaceArgs& args) override;
+  void attention(const AttentionArgs& args) override;
+  void gate(const GateArgs& args) override;
+  void gather(const GatherArgs& args) override;
+  void copy_pages(const CopyPagesArgs& args) override;
+  void to_device(void* device, const void* host, std::int64_t bytes) override;
+  void to_host(void* host, const void* device, std::int64_t bytes) override;
+};
+
+}  // namespace precis::reference

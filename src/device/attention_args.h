@@ -1,0 +1,77 @@
+// What attention reads: a paged cache, and for each row the entries that it sees.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tensor/dtype.h"
+
+namespace precis {
+
+// One layer's part of the page pool. A page holds `page_entries` entries of every layer of one group; within the page a
+// layer has K [kv_heads, page_entries, head_dim] and then V of the same shape.
+struct KvView {
+  std::byte* base = nullptr;      // the pool
+  std::int64_t page_bytes = 0;    // from one page to the next
+  std::int64_t layer_offset = 0;  // from a page's start to this layer's K
+  std::int64_t value_offset = 0;  // from K to V
+  std::int64_t page_entries = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+  DType type = DType::bf16;  // f32 or bf16
+
+  // Address of the key of `entry` (in the page) and head; dimensions are contiguous, entries of a head follow each
+  // other. The value is value_offset further on.
+  std::byte* key(std::int64_t page, std::int64_t head, std::int64_t entry) const {
+    return base + page * page_bytes + layer_offset +
+           ((head * page_entries + entry) * head_dim) * (type == DType::f32 ? 4 : 2);
+  }
+};
+
+// Entries [low, high) of a track, counted from the sequence's begin.
+struct Bounds {
+  std::int32_t low = 0;
+  std::int32_t high = 0;
+
+  bool operator==(const Bounds&) const = default;
+  bool empty() const { return low >= high; }
+};
+
+// The visible set of a row: at most one interval a track. KSA.md, "What each token sees".
+struct RowBounds {
+  Bounds text;
+  Bounds summary;
+
+  bool operator==(const RowBounds&) const = default;
+};
+
+// The pages of one track of one sequence: pages[i] holds the entries from (first_page + i) * page_entries on.
+struct TrackPages {
+  const std::int32_t* pages = nullptr;
+  std::int32_t first_page = 0;
+};
+
+// Rows that belong to one sequence and follow each other in the step, with that sequence's pages.
+struct RowRun {
+  std::int32_t first_row = 0;
+  std::int32_t rows = 0;
+  TrackPages text;
+  TrackPages summary;
+};
+
+// out[r] = softmax(q[r] K^T * scale) V over the row's visible set, one softmax over both tracks; query head h reads KV
+// head h / (heads / kv_heads). Keys are visited in a fixed order (summary pages, then text pages, each by absolute page
+// number), so that a row's bits do not depend on how the step was cut. Every row sees at least one entry.
+struct AttentionArgs {
+  const float* q = nullptr;  // row r at q + r * q_stride: [heads, head_dim]
+  std::int64_t q_stride = 0;
+  float* out = nullptr;  // [rows, heads * head_dim]
+  std::int64_t heads = 0;
+  float scale = 0;
+  KvView kv;
+  std::span<const RowRun> runs;         // host memory of the span; they cover every row once
+  const RowBounds* bounds = nullptr;    // [rows]
+};
+
+}  // namespace precis

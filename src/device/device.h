@@ -1,0 +1,52 @@
+// What a backend offers: memory and the operations of a decoder. One Device is one place where tensors live.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tensor/tensor_view.h"
+
+namespace precis {
+
+class Ops;
+
+// Memory on a device, or borrowed from the host where the device can read it. Shared by its users.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(std::shared_ptr<void> memory, std::int64_t bytes) : memory_(std::move(memory)), bytes_(bytes) {}
+
+  template <typename T = std::byte>
+  T* as() const {
+    return static_cast<T*>(memory_.get());
+  }
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<void> memory_;
+  std::int64_t bytes_ = 0;
+};
+
+// Used by one thread at a time (the engine's); a backend may use more threads inside a call.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  // What it is, in words: "cpu (avx512, 2 threads)".
+  virtual std::string description() const = 0;
+
+  // `bytes` of memory aligned to 64, contents undefined until written; pages that are never touched cost nothing
+  // where the system can do that. Throws Error when there is not so much.
+  virtual Buffer allocate(std::int64_t bytes) = 0;
+
+  // A host tensor where the operations can read it: the same memory on a CPU (and then aligned for its type), a copy
+  // elsewhere.
+  virtual Buffer adopt(const HostTensor& tensor) = 0;
+
+  // The operations run in the order in which they are called. Lives as long as the device.
+  virtual Ops& ops() = 0;
+};
+
+}  // namespace precis

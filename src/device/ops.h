@@ -1,0 +1,141 @@
+// The operations of a decoder, about a dozen coarse ones, each with one plain argument struct.
+//
+// Conventions. A *row* is one token in a step (text or summary). Activations are float matrices, one row a token, rows
+// contiguous unless a stride (in elements) is given. All pointers are device memory unless said otherwise. What an
+// operation writes for a row is a function of that row's inputs alone: never of the number of rows, of its neighbours,
+// or of the number of threads. So a sequence alone, in a batch or cut at any place gives the same bits.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "device/attention_args.h"
+#include "tensor/dtype.h"
+
+namespace precis {
+
+// A matrix [outputs, inputs] as the checkpoint stores it: y = W x. Type bf16, f16 or f32; rows contiguous.
+struct WeightView {
+  const void* data = nullptr;
+  DType type = DType::bf16;
+  std::int64_t outputs = 0;
+  std::int64_t inputs = 0;
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
+// x[r] = table[ids[r]]
+struct EmbedArgs {
+  const std::int32_t* ids;  // [rows], each in [0, table.outputs)
+  WeightView table;         // [vocabulary, hidden]
+  float* x;                 // [rows, hidden]
+  std::int64_t rows;
+};
+
+// y[r] = x[r] / sqrt(mean(x[r]^2) + epsilon) * weight. `y` may be `x`.
+struct RmsNormArgs {
+  const float* x;       // [rows, width]
+  const float* weight;  // [width]
+  float* y;             // [rows, width]
+  std::int64_t rows;
+  std::int64_t width;
+  float epsilon;
+};
+
+// One product of a LinearArgs: y[r] = W x[r] + bias, or y[r] += W x[r] + bias.
+struct LinearPart {
+  WeightView weight;            // [outputs, inputs]
+  const float* bias = nullptr;  // [outputs] or none
+  float* y = nullptr;           // [rows, outputs], row r at y + r * y_stride
+  std::int64_t y_stride = 0;
+};
+
+// Products of the same rows with several matrices (q, k, v; gate, up), in one pass.
+struct LinearArgs {
+  const float* x;  // [rows, inputs], row r at x + r * x_stride
+  std::int64_t x_stride;
+  std::int64_t rows;
+  std::span<const LinearPart> parts;  // host memory
+  bool accumulate = false;            // add to y (a residual) instead of overwriting it
+};
+
+// cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all layers.
+// Angles are rounded to float before cos and sin, as Hugging Face computes them.
+struct RotationArgs {
+  const std::int32_t* positions;  // [rows]
+  const float* frequencies;       // [pairs], radians a position
+  float magnitude;
+  float* rotation;  // [rows, 2, pairs]: cosines, then sines
+  std::int64_t rows;
+  std::int64_t pairs;  // head_dim / 2
+};
+
+// The line between the q/k/v products and attention: q and k normed per head (where the model has such norms), the
+// summary rows' own q, k, v blended in (KSA, mix_coeff), q and k rotated (pairs are dimension i and i + head_dim / 2),
+// k and v written to their slots. q stays in `qkv`.
+struct PlaceArgs {
+  float* qkv;  // [rows, (heads + 2 * kv_heads) * head_dim]: q, k, v of each row
+  // Summary rows' own q, k, v, to be blended as mix * own + (1 - mix) * shared after the norms and before the rotation;
+  // none where nothing is to be blended. Rows [first_summary, rows) of qkv in order.
+  const float* own = nullptr;
+  std::int64_t first_summary = 0;
+  float mix = 0;
+  const float* q_norm = nullptr;  // [head_dim] or none
+  const float* k_norm = nullptr;  // [head_dim] or none
+  float epsilon = 0;
+  const float* rotation = nullptr;      // [rows, 2, head_dim / 2]
+  const std::int64_t* slots = nullptr;  // [rows]: page * page_entries + entry in the page; < 0: not stored
+  KvView kv;
+  std::int64_t rows = 0;
+  std::int64_t heads = 0;
+};
+
+// y[r][i] = silu(gate) * up, where row r of x holds gate [width] and then up [width].
+struct GateArgs {
+  const float* x;  // [rows, 2 * width]
+  float* y;        // [rows, width]
+  std::int64_t rows;
+  std::int64_t width;
+};
+
+// y[i] = x[rows[i]]
+struct GatherArgs {
+  const float* x;            // [*, width]
+  const std::int32_t* rows;  // [count]
+  float* y;                  // [count, width]
+  std::int64_t count;
+  std::int64_t width;
+};
+
+// A page whose bytes are copied before a sequence writes to what it shares. Copies happen in the order of their list:
+// a page that one copy reads may be written by a later one.
+struct PageCopy {
+  std::int32_t from;
+  std::int32_t to;
+};
+
+struct CopyPagesArgs {
+  std::byte* base;
+  std::int64_t page_bytes;
+  std::span<const PageCopy> copies;  // host memory
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  virtual void embed(const EmbedArgs& args) = 0;
+  virtual void rms_norm(const RmsNormArgs& args) = 0;
+  virtual void linear(const LinearArgs& args) = 0;
+  virtual void rotation(const RotationArgs& args) = 0;
+  virtual void place(const PlaceArgs& args) = 0;
+  virtual void attention(const AttentionArgs& args) = 0;
+  virtual void gate(const GateArgs& args) = 0;
+  virtual void gather(const GatherArgs& args) = 0;
+  virtual void copy_pages(const CopyPagesArgs& args) = 0;
+  // The host's data where the device can read it until the next call with the same destination; and back.
+  virtual void to_device(void* device, const void* host, std::int64_t bytes) = 0;
+  virtual void to_host(void* host, const void* device, std::int64_t bytes) = 0;
+};
+
+}  // namespace precis

@@ -1,0 +1,31 @@
+// Options and files -> the numbers that an engine runs by.
+#pragma once
+
+#include "checkpoint/checkpoint.h"
+#include "memory/kv_plan.h"
+#include "precis/engine_options.h"
+#include "precis/request.h"
+#include "runtime/scheduler.h"
+
+namespace precis {
+
+// Throws Error that names the option when a value is outside its range.
+void validate(const EngineOptions& options);
+
+// Element type of K and V. Throws Error when `compute` is unknown.
+DType kv_type(const EngineOptions& options);
+
+SchedulerOptions scheduler_options(const EngineOptions& options);
+
+// Text tokens that a sequence may have, and the pages of the pool. Throws Error that names the largest context that
+// fits when the one asked for does not fit the memory asked for.
+struct PoolSize {
+  std::int64_t context;
+  std::int64_t pages;
+};
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes);
+
+// Sampling as generation_config.json says; greedy without it or without do_sample.
+SamplingOptions read_default_sampling(const Checkpoint& checkpoint);
+
+}  // namespace precis

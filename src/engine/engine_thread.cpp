@@ -1,0 +1,190 @@
+#include "engine/engine_thread.h"
+
+#include <algorithm>
+
+#include "backend/factory.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "engine/engine_setup.h"
+#include "families/families.h"
+#include "runtime/step_builder.h"
+
+namespace precis {
+namespace {
+
+bool has_tokenizer(const Folder& folder) {
+  return folder.has("tokenizer.json") || folder.has("tokenizer.model");
+}
+
+}  // namespace
+
+void Inbox::wake() {
+  const std::lock_guard lock(mutex);
+  woken = true;
+  changed.notify_one();
+}
+
+EngineThread::EngineThread(const EngineOptions& options)
+    : checkpoint_((validate(options), Folder(options.model))),
+      spec_(read_model_spec(checkpoint_)),
+      default_sampling_(read_default_sampling(checkpoint_)),
+      device_(open_backend(options.backend, {.threads = options.threads})),
+      geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
+                                 kv_type(options))),
+      plan_(spec_, geometry_, options.summary_delay) {
+  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes());
+  const SchedulerOptions scheduling = scheduler_options(options);
+  if (has_tokenizer(checkpoint_.folder())) text_.emplace(options.model);
+  checkpoint_.prefetch();
+  weights_ = load_weights(checkpoint_, spec_, *device_);
+  pages_.emplace(size.pages);
+  pool_ = device_->allocate(size.pages * geometry_.page_bytes());
+  decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
+  scheduler_.emplace(scheduling, spec_, plan_, *pages_);
+  job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
+  memory_ = {.weight_bytes = weights_.bytes,
+             .workspace_bytes = decoder_->workspace_bytes(),
+             .pool_bytes = pool_.bytes(),
+             .page_bytes = geometry_.page_bytes(),
+             .pages = size.pages,
+             .pages_used = 0,
+             .cached_prefixes = 0};
+  log().info("{}: {} layers, weights {}, KV pool {} ({} pages) for a context of {} tokens, on {}", spec_.family,
+             spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
+             shown_bytes(static_cast<double>(pool_.bytes())), size.pages, size.context, device_->description());
+  thread_ = std::thread([this] { run(); });
+}
+
+EngineThread::~EngineThread() {
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    inbox_->stop = true;
+    inbox_->changed.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+Stream EngineThread::submit(Request request) {
+  check(request);
+  auto queue = std::make_shared<EventQueue>([inbox = inbox_] { inbox->wake(); });
+  auto job = std::make_unique<Job>(*job_context_, std::move(request), SequenceKv(geometry_, *pages_), queue);
+  const std::lock_guard lock(inbox_->mutex);
+  inbox_->submitted.push_back(std::move(job));
+  inbox_->changed.notify_one();
+  return Stream(std::move(queue));
+}
+
+void EngineThread::check(const Request& request) const {
+  const auto prompt = static_cast<std::int64_t>(request.ids.size());
+  const std::int64_t context = job_context_->context;
+  const std::int64_t known = spec_.summary ? spec_.summary->first_id : spec_.embeddings;
+  if (prompt == 0) fail("prompt: no tokens, expected at least one");
+  for (const std::int32_t id : request.ids) {
+    if (id < 0 || id >= known) fail("prompt: id {}, expected ids from 0 to {}", id, known - 1);
+  }
+  if (prompt > context || (prompt == context && request.max_tokens != 0)) {
+    fail("prompt: {} tokens{}, the context has {}", prompt, prompt == context ? " leave no room for an answer" : "",
+         context);
+  }
+  if (request.max_tokens > context - prompt) {
+    fail("max_tokens: {} after a prompt of {} tokens, the context has {}", request.max_tokens, prompt, context);
+  }
+  if (request.top_logprobs > spec_.vocabulary) {
+    fail("top_logprobs: {}, expected at most the vocabulary's {}", request.top_logprobs, spec_.vocabulary);
+  }
+  validate(request.sampling, spec_.vocabulary);
+}
+
+const TextCodec& EngineThread::text() const {
+  if (!text_)
+    fail("{}: no tokenizer.json and no tokenizer.model: only ids can be given", checkpoint_.folder().path().string());
+  return *text_;
+}
+
+void EngineThread::clear_prefix_cache() {
+  const std::lock_guard lock(inbox_->mutex);
+  inbox_->clear_cache = true;
+  inbox_->changed.notify_one();
+}
+
+MemoryReport EngineThread::memory() const {
+  const std::lock_guard lock(memory_mutex_);
+  return memory_;
+}
+
+void EngineThread::run() {
+  while (receive()) {
+    drop_cancelled();
+    step();
+    publish_memory();
+  }
+  while (!jobs_.empty()) end(*jobs_.front(), EndReason::cancelled, "");
+  scheduler_->cache().clear();
+  PRECIS_CHECK(pages_->used_pages() == 0, "{} pages are held at the end", pages_->used_pages());
+}
+
+bool EngineThread::receive() {
+  std::unique_lock lock(inbox_->mutex);
+  const auto has_word = [&] {
+    return inbox_->stop || inbox_->woken || inbox_->clear_cache || !inbox_->submitted.empty();
+  };
+  if (scheduler_->idle()) inbox_->changed.wait(lock, has_word);
+  for (const auto& job : inbox_->submitted) scheduler_->add(job->sequence());
+  jobs_.splice(jobs_.end(), inbox_->submitted);
+  if (std::exchange(inbox_->clear_cache, false)) scheduler_->cache().clear();
+  inbox_->woken = false;
+  return !inbox_->stop;
+}
+
+void EngineThread::drop_cancelled() {
+  for (auto it = jobs_.begin(); it != jobs_.end();) {
+    Job& job = **it++;
+    if (job.cancelled()) end(job, EndReason::cancelled, "");
+  }
+}
+
+void EngineThread::step() {
+  const std::vector<StepItem>& items = scheduler_->next();
+  if (items.empty()) return;
+  std::vector<Job*> jobs;  // beside the items
+  for (const StepItem& item : items) {
+    const auto found =
+        std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& job) { return &job->sequence() == item.sequence; });
+    PRECIS_CHECK(found != jobs_.end());
+    jobs.push_back(found->get());
+    jobs.back()->begin_step();
+  }
+  try {
+    const Step step = build_step(items, spec_, geometry_);
+    decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, std::span<const float> logits) {
+      jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
+    });
+  } catch (const std::exception& error) {
+    scheduler_->abandon();
+    for (Job* job : jobs) end(*job, EndReason::failed, error.what());
+    return;
+  }
+  scheduler_->commit();
+  finish_items(jobs);
+}
+
+void EngineThread::finish_items(const std::vector<Job*>& jobs) {
+  for (Job* job : jobs) {
+    if (job->finish_step()) end(*job, job->reason(), "");
+  }
+}
+
+void EngineThread::end(Job& job, EndReason reason, const std::string& error) {
+  job.end(reason, error);
+  scheduler_->remove(job.sequence());
+  std::erase_if(jobs_, [&](const auto& other) { return other.get() == &job; });
+}
+
+void EngineThread::publish_memory() {
+  const std::lock_guard lock(memory_mutex_);
+  memory_.pages_used = pages_->used_pages();
+  memory_.cached_prefixes = static_cast<std::int64_t>(scheduler_->cache().snapshots());
+}
+
+}  // namespace precis

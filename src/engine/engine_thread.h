@@ -1,0 +1,84 @@
+// Everything that an open engine owns, and the thread that runs it.
+//
+// A request's way: submit() checks it and puts a job into the inbox; the thread hands it to the scheduler, computes
+// steps, lets the job choose tokens from its logits, and ends it. Only the inbox, the event queues and the last memory
+// report are shared between threads.
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "checkpoint/checkpoint.h"
+#include "device/device.h"
+#include "engine/job.h"
+#include "memory/kv_plan.h"
+#include "model/decoder.h"
+#include "precis/engine.h"
+#include "runtime/scheduler.h"
+
+namespace precis {
+
+// Where other threads leave word for the engine's.
+struct Inbox {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::list<std::unique_ptr<Job>> submitted;
+  bool woken = false;  // a job was cancelled
+  bool clear_cache = false;
+  bool stop = false;
+
+  void wake();
+};
+
+class EngineThread {
+ public:
+  explicit EngineThread(const EngineOptions& options);
+  ~EngineThread();
+
+  Stream submit(Request request);
+  void clear_prefix_cache();
+  MemoryReport memory() const;
+
+  // Throws Error when the checkpoint has no tokenizer.
+  const TextCodec& text() const;
+  SamplingOptions default_sampling() const { return default_sampling_; }
+  std::int64_t context() const { return job_context_->context; }
+  const ModelSpec& spec() const { return spec_; }
+  const Device& device() const { return *device_; }
+
+ private:
+  void check(const Request& request) const;
+  void run();
+  // Takes what the inbox holds. Waits for something while there is nothing to do. False: stop.
+  bool receive();
+  void drop_cancelled();
+  void step();
+  void finish_items(const std::vector<Job*>& jobs);
+  void end(Job& job, EndReason reason, const std::string& error);
+  void publish_memory();
+
+  Checkpoint checkpoint_;
+  ModelSpec spec_;
+  std::optional<TextCodec> text_;  // none: the folder has no tokenizer
+  SamplingOptions default_sampling_;
+  std::unique_ptr<Device> device_;
+  Weights weights_;
+  KvGeometry geometry_;
+  KvPlan plan_;
+  std::optional<JobContext> job_context_;
+  std::optional<PagePool> pages_;
+  Buffer pool_;
+  std::optional<Decoder> decoder_;
+  std::optional<Scheduler> scheduler_;
+  std::list<std::unique_ptr<Job>> jobs_;  // the thread's own
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  mutable std::mutex memory_mutex_;
+  MemoryReport memory_;
+  std::thread thread_;
+};
+
+}  // namespace precis

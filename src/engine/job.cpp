@@ -1,0 +1,139 @@
+#include "engine/job.h"
+
+#include <algorithm>
+#include <random>
+
+namespace precis {
+namespace {
+
+std::uint64_t fresh_seed() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+// FNV-1a, 64 bits.
+std::uint64_t hash_of(std::span<const float> values) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const std::byte byte : std::as_bytes(values)) {
+    hash = (hash ^ static_cast<std::uint64_t>(byte)) * 0x100000001b3U;
+  }
+  return hash;
+}
+
+std::int64_t most_ids(const Request& request, std::int64_t context) {
+  const auto prompt = static_cast<std::int64_t>(request.ids.size());
+  return request.max_tokens < 0 ? context : std::min(context, prompt + std::min(request.max_tokens, context));
+}
+
+}  // namespace
+
+Job::Job(const JobContext& context, Request request, SequenceKv kv, std::shared_ptr<EventQueue> queue)
+    : context_(context),
+      request_(std::move(request)),
+      sequence_{.ids = request_.ids,
+                .prompt = static_cast<std::int64_t>(request_.ids.size()),
+                .all_logits = request_.all_logits,
+                .kv = std::move(kv)},
+      queue_(std::move(queue)),
+      sampler_(request_.sampling, request_.ids, request_.sampling.seed ? *request_.sampling.seed : fresh_seed()),
+      stops_(request_.stop),
+      most_ids_(most_ids(request_, context.context)) {
+  if (context.tokenizer != nullptr) {
+    pieces_.emplace(*context.tokenizer, !request_.show_special, Utf8Stream::Start::continuation);
+  }
+  usage_.prompt_tokens = sequence_.prompt;
+}
+
+void Job::begin_step() {
+  if (!first_step_) first_step_ = Clock::now();
+}
+
+void Job::take_logits(std::int64_t index, std::span<const float> logits) {
+  const bool last = index + 1 == static_cast<std::int64_t>(sequence_.ids.size());
+  if (request_.on_logits && index >= delivered_ && failure_.empty()) {
+    try {
+      request_.on_logits(index, logits);
+    } catch (const std::exception& error) {
+      failure_ = error.what();
+    }
+    delivered_ = index + 1;
+  }
+  if (!last) return;
+  if (!at_limit()) {
+    chosen_ = sampler_.sample(logits);
+    if (request_.top_logprobs >= 0) logprobs_ = logprobs_of(logits, *chosen_, request_.top_logprobs);
+  }
+  const bool ends =
+      at_limit() || static_cast<std::int64_t>(sequence_.ids.size()) + 1 == most_ids_ || is_end_id(*chosen_);
+  // Costly for a large vocabulary, and only the last one is told; a stop text is seen too late for it to be known here.
+  if (ends || !request_.stop.empty()) usage_.logits_hash = hash_of(logits);
+}
+
+bool Job::finish_step() {
+  if (!failure_.empty()) {
+    reason_ = EndReason::failed;
+    return true;
+  }
+  if (!chosen_) {
+    // Either the prompt is not complete yet, or no token was asked for.
+    reason_ = EndReason::length;
+    return sequence_.pending() == 0;
+  }
+  last_token_ = Clock::now();
+  if (!first_token_) first_token_ = last_token_;
+  const std::int32_t id = *std::exchange(chosen_, std::nullopt);
+  sequence_.ids.push_back(id);
+  ++usage_.answer_tokens;
+  const bool ends = is_end_id(id);
+  TokenEvent event;
+  event.id = id;
+  if (!ends || request_.show_special) event.text = text_of(id);
+  if (logprobs_) {
+    event.logprob = logprobs_->chosen;
+    event.top = std::move(logprobs_->top);
+    logprobs_.reset();
+  }
+  queue_->push(std::move(event));
+  reason_ = stops_.found() ? EndReason::stop_string : ends ? EndReason::end_token : EndReason::length;
+  return stops_.found() || ends || at_limit();
+}
+
+void Job::end(EndReason reason, const std::string& error) {
+  const auto seconds = [](Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+  };
+  TokenEvent event;
+  event.end = true;
+  if (pieces_ && !stops_.found()) {
+    event.text = stops_.push(pieces_->finish());
+    event.text += stops_.finish();
+  }
+  event.reason = reason;
+  event.error = failure_.empty() ? error : failure_;
+  usage_.reused_tokens = sequence_.reused;
+  usage_.preemptions = sequence_.preemptions;
+  const Clock::time_point now = Clock::now();
+  usage_.wait_seconds = seconds(submitted_, first_step_.value_or(now));
+  if (first_step_) usage_.prompt_seconds = seconds(*first_step_, first_token_.value_or(now));
+  if (first_token_) usage_.answer_seconds = seconds(*first_token_, last_token_);
+  usage_.kv = context_.plan.report(sequence_.computed, &sequence_.kv);
+  event.usage = usage_;
+  queue_->push(std::move(event));
+}
+
+std::string Job::text_of(std::int32_t id) {
+  return pieces_ ? stops_.push(pieces_->push(id)) : "";
+}
+
+bool Job::is_end_id(std::int32_t id) const {
+  const auto has = [id](const std::vector<std::int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  return has(request_.stop_ids) || (!request_.ignore_end && has(context_.end_ids));
+}
+
+bool Job::at_limit() const {
+  return static_cast<std::int64_t>(sequence_.ids.size()) >= most_ids_;
+}
+
+}  // namespace precis

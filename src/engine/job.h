@@ -1,0 +1,75 @@
+// A request under way: its sequence, and everything between its logits and its events.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "engine/event_queue.h"
+#include "memory/kv_plan.h"
+#include "precis/request.h"
+#include "runtime/sampler.h"
+#include "runtime/sequence.h"
+#include "runtime/stop_matcher.h"
+#include "text/utf8_stream.h"
+
+namespace precis {
+
+// What all jobs of an engine have in common.
+struct JobContext {
+  const Tokenizer* tokenizer;  // none: events carry ids and no text
+  const KvPlan& plan;
+  std::vector<std::int32_t> end_ids;  // of the model
+  std::int64_t context = 0;           // text tokens of a sequence, at most
+};
+
+// Used by the engine's thread alone, after it was made by the submitting thread. Sends exactly one `end` event.
+class Job {
+ public:
+  Job(const JobContext& context, Request request, SequenceKv kv, std::shared_ptr<EventQueue> queue);
+
+  Sequence& sequence() { return sequence_; }
+  bool cancelled() const { return queue_->cancelled(); }
+
+  // A step is about to begin: the first one ends the wait.
+  void begin_step();
+  // Logits that follow ids[index], during the step. Chooses the next token when the step completes the sequence. What
+  // the caller's on_logits throws ends the job at the end of the step.
+  void take_logits(std::int64_t index, std::span<const float> logits);
+  // After the step was committed: appends the chosen token, sends its event. True when the request has ended, for the
+  // reason in reason().
+  bool finish_step();
+  EndReason reason() const { return reason_; }
+
+  // Sends the `end` event. The sequence's pages must still be there.
+  void end(EndReason reason, const std::string& error);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // The text that a token completes and that no stop text can begin in.
+  std::string text_of(std::int32_t id);
+  bool is_end_id(std::int32_t id) const;
+  bool at_limit() const;
+
+  const JobContext& context_;
+  Request request_;
+  Sequence sequence_;
+  std::shared_ptr<EventQueue> queue_;
+  Sampler sampler_;
+  std::optional<Utf8Stream> pieces_;
+  StopMatcher stops_;
+  std::int64_t most_ids_;       // prompt and answer, at most
+  std::int64_t delivered_ = 0;  // logits handed out so far, as an index into ids
+  std::optional<std::int32_t> chosen_;
+  std::optional<Logprobs> logprobs_;
+  std::string failure_;
+  EndReason reason_ = EndReason::length;
+  Usage usage_;
+  Clock::time_point submitted_ = Clock::now();
+  std::optional<Clock::time_point> first_step_;
+  std::optional<Clock::time_point> first_token_;
+  Clock::time_point last_token_;
+};
+
+}  // namespace precis

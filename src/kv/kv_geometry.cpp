@@ -1,0 +1,44 @@
+#include "kv/kv_geometry.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "base/error.h"
+
+namespace precis {
+
+KvView KvGeometry::view(std::byte* base, std::int64_t index) const {
+  const std::int64_t half = page_entries * kv_heads * head_dim * size_of(type);
+  return {.base = base,
+          .page_bytes = page_bytes(),
+          .layer_offset = index * 2 * half,
+          .value_offset = half,
+          .page_entries = page_entries,
+          .kv_heads = kv_heads,
+          .head_dim = head_dim,
+          .type = type};
+}
+
+KvGeometry make_kv_geometry(std::span<const std::int32_t> rule_of_layer, std::int64_t page_entries,
+                            std::int64_t kv_heads, std::int64_t head_dim, DType type) {
+  PRECIS_CHECK(!rule_of_layer.empty() && page_entries > 0 && kv_heads > 0 && head_dim > 0);
+  std::map<std::int32_t, std::vector<std::int32_t>> layers_of_rule;
+  for (std::size_t layer = 0; layer < rule_of_layer.size(); ++layer) {
+    layers_of_rule[rule_of_layer[layer]].push_back(static_cast<std::int32_t>(layer));
+  }
+  std::size_t size = 0;
+  for (const auto& [rule, layers] : layers_of_rule) size = std::gcd(size, layers.size());
+
+  KvGeometry geometry{
+      .page_entries = page_entries, .kv_heads = kv_heads, .head_dim = head_dim, .type = type, .groups = {}};
+  for (const auto& [rule, layers] : layers_of_rule) {
+    for (std::size_t first = 0; first < layers.size(); first += size) {
+      const auto begin = layers.begin() + static_cast<std::ptrdiff_t>(first);
+      geometry.groups.push_back({rule, {begin, begin + static_cast<std::ptrdiff_t>(size)}});
+    }
+  }
+  return geometry;
+}
+
+}  // namespace precis

@@ -1,0 +1,178 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.h"
+#include "model/workspace.h"
+
+namespace precis {
+
+Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry& geometry, Device& device,
+                 std::int64_t max_rows)
+    : spec_(spec),
+      weights_(weights),
+      geometry_(geometry),
+      ops_(device.ops()),
+      places_(static_cast<std::size_t>(spec.layers)),
+      rope_(make_rope_table(spec.rope, spec.head_dim)),
+      work_(std::make_unique<Workspace>(spec, geometry.groups.size(), device, max_rows)) {
+  for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
+    const std::vector<std::int32_t>& layers = geometry.groups[group].layers;
+    for (std::size_t index = 0; index < layers.size(); ++index) {
+      places_[static_cast<std::size_t>(layers[index])] = {group, static_cast<std::int64_t>(index)};
+    }
+  }
+  ops_.to_device(work_->frequencies, rope_.frequencies.data(),
+                 static_cast<std::int64_t>(rope_.frequencies.size() * sizeof(float)));
+}
+
+Decoder::~Decoder() = default;
+
+std::int64_t Decoder::max_rows() const {
+  return work_->max_rows;
+}
+std::int64_t Decoder::workspace_bytes() const {
+  return work_->bytes();
+}
+
+void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink) {
+  PRECIS_CHECK(inputs.rows() <= work_->max_rows, "{} rows", inputs.rows());
+  load_inputs(inputs);
+  if (!inputs.copies.empty()) ops_.copy_pages({pool, geometry_.page_bytes(), inputs.copies});
+  ops_.embed({work_->ids, weights_.embedding, work_->x, inputs.rows()});
+  const std::size_t last = weights_.layers.size() - 1;
+  for (std::size_t layer = 0; layer < last; ++layer) {
+    attention_block(inputs, layer, pool);
+    output_block(weights_.layers[layer], work_->attended, inputs.rows());
+  }
+  attention_block(inputs, last, pool);
+  const auto wanted = static_cast<std::int64_t>(inputs.logit_rows.size());
+  if (wanted == 0) return;
+  const float* attended = keep_logit_rows(inputs);
+  output_block(weights_.layers[last], attended, wanted);
+  head(wanted, sink);
+}
+
+void Decoder::load_inputs(const StepInputs& inputs) {
+  const auto load = [&](auto* device, const auto& host) {
+    ops_.to_device(device, host.data(), static_cast<std::int64_t>(host.size() * sizeof host[0]));
+  };
+  load(work_->ids, inputs.ids);
+  load(work_->positions, inputs.positions);
+  load(work_->logit_rows, inputs.logit_rows);
+  for (std::size_t rule = 0; rule < inputs.bounds.size(); ++rule) load(work_->bounds[rule], inputs.bounds[rule]);
+  for (std::size_t group = 0; group < inputs.slots.size(); ++group) load(work_->slots[group], inputs.slots[group]);
+  ops_.rotation({.positions = work_->positions,
+                 .frequencies = work_->frequencies,
+                 .magnitude = rope_.magnitude,
+                 .rotation = work_->rotation,
+                 .rows = inputs.rows(),
+                 .pairs = spec_.head_dim / 2});
+}
+
+void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const std::int64_t texts = inputs.text_rows;
+  const std::int64_t summaries = inputs.rows() - texts;
+  const float* summary_norm = weights.input_norm_summary != nullptr ? weights.input_norm_summary : weights.input_norm;
+  if (texts > 0) ops_.rms_norm({work_->x, weights.input_norm, work_->normed, texts, spec_.hidden, spec_.epsilon});
+  if (summaries > 0) {
+    const std::int64_t offset = texts * spec_.hidden;
+    ops_.rms_norm({work_->x + offset, summary_norm, work_->normed + offset, summaries, spec_.hidden, spec_.epsilon});
+  }
+  qkv(inputs, weights);
+
+  const LayerPlace place = places_[layer];
+  const auto rule = static_cast<std::size_t>(spec_.rule_of_layer[layer]);
+  const KvView kv = geometry_.view(pool, place.index);
+  const bool blends = work_->own_qkv != nullptr && summaries > 0;
+  ops_.place({.qkv = work_->qkv,
+              .own = blends ? work_->own_qkv : nullptr,
+              .first_summary = texts,
+              .mix = blends ? spec_.summary->mix : 0,
+              .q_norm = weights.q_norm,
+              .k_norm = weights.k_norm,
+              .epsilon = spec_.epsilon,
+              .rotation = work_->rotation,
+              .slots = work_->slots[place.group],
+              .kv = kv,
+              .rows = inputs.rows(),
+              .heads = spec_.heads});
+  ops_.attention({.q = work_->qkv,
+                  .q_stride = spec_.qkv_width(),
+                  .out = work_->attended,
+                  .heads = spec_.heads,
+                  .scale = 1 / std::sqrt(static_cast<float>(spec_.head_dim)),
+                  .kv = kv,
+                  .runs = inputs.runs[place.group],
+                  .bounds = work_->bounds[rule]});
+}
+
+void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {
+  const std::int64_t width = spec_.qkv_width();
+  const std::int64_t keys = spec_.heads * spec_.head_dim;
+  const std::int64_t values = keys + spec_.kv_heads * spec_.head_dim;
+  const auto project = [&](const std::array<LinearWeights, 3>& w, std::int64_t first, std::int64_t rows, float* y) {
+    if (rows == 0) return;
+    const std::array<LinearPart, 3> parts = {{{w[0].weight, w[0].bias, y, width},
+                                              {w[1].weight, w[1].bias, y + keys, width},
+                                              {w[2].weight, w[2].bias, y + values, width}}};
+    ops_.linear({work_->normed + first * spec_.hidden, spec_.hidden, rows, parts});
+  };
+  const std::int64_t texts = inputs.text_rows;
+  const std::int64_t summaries = inputs.rows() - texts;
+  float* summary_qkv = work_->qkv + texts * width;
+  if (!spec_.summary || !spec_.summary->own_projections) {
+    project(layer.qkv, 0, inputs.rows(), work_->qkv);
+  } else if (work_->own_qkv == nullptr) {
+    project(layer.qkv, 0, texts, work_->qkv);
+    project(layer.qkv_summary, texts, summaries, summary_qkv);
+  } else {
+    project(layer.qkv, 0, inputs.rows(), work_->qkv);
+    project(layer.qkv_summary, texts, summaries, work_->own_qkv);
+  }
+}
+
+void Decoder::output_block(const LayerWeights& layer, const float* attended, std::int64_t rows) {
+  const auto add = [&](const LinearWeights& w, const float* x) {
+    const std::array<LinearPart, 1> parts = {{{w.weight, w.bias, work_->x, spec_.hidden}}};
+    ops_.linear({x, w.weight.inputs, rows, parts, true});
+  };
+  add(layer.output, attended);
+  ops_.rms_norm({work_->x, layer.post_norm, work_->normed, rows, spec_.hidden, spec_.epsilon});
+  const std::array<LinearPart, 2> parts = {
+      {{layer.gate.weight, layer.gate.bias, work_->gate_up, 2 * spec_.ffn},
+       {layer.up.weight, layer.up.bias, work_->gate_up + spec_.ffn, 2 * spec_.ffn}}};
+  ops_.linear({work_->normed, spec_.hidden, rows, parts});
+  ops_.gate({work_->gate_up, work_->gated, rows, spec_.ffn});
+  add(layer.down, work_->gated);
+}
+
+const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
+  const auto count = static_cast<std::int64_t>(inputs.logit_rows.size());
+  if (count == inputs.rows()) return work_->attended;
+  // q, k and v are not needed any more: their rows, wider than attention's, take the copy.
+  ops_.gather({work_->attended, work_->logit_rows, work_->qkv, count, spec_.heads * spec_.head_dim});
+  ops_.gather({work_->x, work_->logit_rows, work_->normed, count, spec_.hidden});
+  std::swap(work_->x, work_->normed);
+  return work_->qkv;
+}
+
+void Decoder::head(std::int64_t rows, const LogitsSink& sink) {
+  ops_.rms_norm({work_->x, weights_.final_norm, work_->x, rows, spec_.hidden, spec_.epsilon});
+  for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
+    const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
+    const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
+    ops_.linear({work_->x + first * spec_.hidden, spec_.hidden, count, parts});
+    ops_.to_host(work_->host_logits.data(), work_->logits,
+                 count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float)));
+    for (std::int64_t row = 0; row < count; ++row) {
+      sink(static_cast<std::size_t>(first + row),
+           {work_->host_logits.data() + row * spec_.vocabulary, static_cast<std::size_t>(spec_.vocabulary)});
+    }
+  }
+}
+
+}  // namespace precis

@@ -1,0 +1,64 @@
+// The transformer, written once: embedding, layers of attention and gated MLP, head. Knows rows, slots and visible
+// sets; no sequences, no pages' owners, no family.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "device/device.h"
+#include "kv/kv_geometry.h"
+#include "model/model_spec.h"
+#include "model/rope.h"
+#include "model/step_inputs.h"
+#include "model/weights.h"
+
+namespace precis {
+
+class Workspace;
+
+// Receives the logits of StepInputs::logit_rows in order: (index into logit_rows, [vocabulary] in host memory, valid
+// during the call).
+using LogitsSink = std::function<void(std::size_t index, std::span<const float> logits)>;
+
+// Used by one thread at a time. Device and weights outlive it.
+class Decoder {
+ public:
+  // `max_rows`: rows that a step may have at most; the temporary memory grows with it.
+  Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry& geometry, Device& device,
+          std::int64_t max_rows);
+  ~Decoder();
+
+  // Computes one step: writes K and V of every row into the pool at `pool` and hands out the wanted logits.
+  void forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink);
+
+  std::int64_t max_rows() const;
+  std::int64_t workspace_bytes() const;
+
+ private:
+  struct LayerPlace {
+    std::size_t group;
+    std::int64_t index;  // in the group
+  };
+
+  void load_inputs(const StepInputs& inputs);
+  void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
+  void qkv(const StepInputs& inputs, const LayerWeights& layer);
+  // From attention's output [rows, heads * head_dim] to the layer's end, for the first `rows` rows of x.
+  void output_block(const LayerWeights& layer, const float* attended, std::int64_t rows);
+  // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
+  // layer's attention nothing else is needed.
+  const float* keep_logit_rows(const StepInputs& inputs);
+  void head(std::int64_t rows, const LogitsSink& sink);
+
+  const ModelSpec& spec_;
+  const Weights& weights_;
+  KvGeometry geometry_;
+  Ops& ops_;
+  std::vector<LayerPlace> places_;  // [layers]
+  RopeTable rope_;
+  std::unique_ptr<Workspace> work_;
+};
+
+}  // namespace precis

@@ -1,0 +1,27 @@
+// What a decoder is told about one step: the rows, where their K and V go and what they see. Host memory.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device/attention_args.h"
+#include "device/ops.h"
+
+namespace precis {
+
+// Rows: the text rows of all sequences first, then the summary rows of all sequences; rows of one sequence and kind
+// follow each other in order. Pages are known by number only.
+struct StepInputs {
+  std::int64_t text_rows = 0;
+  std::vector<std::int32_t> ids;                 // [rows]: rows of the embedding table
+  std::vector<std::int32_t> positions;           // [rows]: for the rotation
+  std::vector<std::vector<RowBounds>> bounds;    // [rules][rows]
+  std::vector<std::vector<std::int64_t>> slots;  // [groups][rows]: where K and V go
+  std::vector<std::vector<RowRun>> runs;         // [groups]: pages by sequence
+  std::vector<std::int32_t> logit_rows;          // rows whose logits are wanted, ascending
+  std::vector<PageCopy> copies;                  // before anything is written
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
+};
+
+}  // namespace precis

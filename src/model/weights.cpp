@@ -1,0 +1,96 @@
+#include "model/weights.h"
+
+#include <memory>
+
+#include "base/error.h"
+
+namespace precis {
+namespace {
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device)
+      : checkpoint_(checkpoint), spec_(spec), device_(device) {}
+
+  Weights load() {
+    weights_.embedding = matrix("model.embed_tokens.weight", spec_.embeddings, spec_.hidden);
+    for (std::int64_t index = 0; index < spec_.layers; ++index) {
+      weights_.layers.push_back(layer(fmt::format("model.layers.{}.", index)));
+    }
+    weights_.final_norm = vector("model.norm.weight", spec_.hidden);
+    weights_.head = spec_.tied_head ? weights_.embedding : matrix("lm_head.weight", spec_.embeddings, spec_.hidden);
+    weights_.head.outputs = spec_.vocabulary;
+    return std::move(weights_);
+  }
+
+ private:
+  LayerWeights layer(const std::string& at) {
+    const std::string self = at + "self_attn.";
+    const std::int64_t q = spec_.heads * spec_.head_dim;
+    const std::int64_t kv = spec_.kv_heads * spec_.head_dim;
+    LayerWeights layer;
+    layer.input_norm = vector(at + "input_layernorm.weight", spec_.hidden);
+    layer.qkv = {linear(self + "q_proj", q, spec_.hidden, spec_.qkv_bias),
+                 linear(self + "k_proj", kv, spec_.hidden, spec_.qkv_bias),
+                 linear(self + "v_proj", kv, spec_.hidden, spec_.qkv_bias)};
+    if (spec_.qk_norm) {
+      layer.q_norm = vector(self + "q_norm.weight", spec_.head_dim);
+      layer.k_norm = vector(self + "k_norm.weight", spec_.head_dim);
+    }
+    layer.output = linear(self + "o_proj", spec_.hidden, q, spec_.output_bias);
+    layer.post_norm = vector(at + "post_attention_layernorm.weight", spec_.hidden);
+    layer.gate = linear(at + "mlp.gate_proj", spec_.ffn, spec_.hidden, spec_.mlp_bias);
+    layer.up = linear(at + "mlp.up_proj", spec_.ffn, spec_.hidden, spec_.mlp_bias);
+    layer.down = linear(at + "mlp.down_proj", spec_.hidden, spec_.ffn, spec_.mlp_bias);
+    if (spec_.summary && spec_.summary->own_norm) {
+      layer.input_norm_summary = vector(at + "input_layernorm_summary.weight", spec_.hidden);
+    }
+    if (spec_.summary && spec_.summary->own_projections) {
+      layer.qkv_summary = {linear(self + "q_proj_summary", q, spec_.hidden, false),
+                           linear(self + "k_proj_summary", kv, spec_.hidden, false),
+                           linear(self + "v_proj_summary", kv, spec_.hidden, false)};
+    }
+    return layer;
+  }
+
+  LinearWeights linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool bias) {
+    return {matrix(name + ".weight", outputs, inputs), bias ? vector(name + ".bias", outputs) : nullptr};
+  }
+
+  WeightView matrix(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+    const HostTensor tensor = checkpoint_.tensor(name);
+    expect_shape(name, tensor.view, {{"outputs", outputs}, {"inputs", inputs}});
+    const DType type = tensor.view.type;
+    if (type != DType::bf16 && type != DType::f16 && type != DType::f32) {
+      fail("{}: type {}, expected bf16, f16 or f32", name, name_of(type));
+    }
+    return {keep(tensor), type, outputs, inputs};
+  }
+
+  const float* vector(const std::string& name, std::int64_t size) {
+    const HostTensor tensor = checkpoint_.tensor(name);
+    expect_shape(name, tensor.view, {{"size", size}});
+    auto values = std::make_shared<const std::vector<float>>(to_floats(name, tensor.view));
+    HostTensor floats{{reinterpret_cast<const std::byte*>(values->data()), DType::f32, {size}}, values};
+    return static_cast<const float*>(keep(floats));
+  }
+
+  const void* keep(const HostTensor& tensor) {
+    weights_.buffers.push_back(device_.adopt(tensor));
+    weights_.bytes += tensor.view.bytes();
+    return weights_.buffers.back().as<void>();
+  }
+
+  const Checkpoint& checkpoint_;
+  const ModelSpec& spec_;
+  Device& device_;
+  Weights weights_;
+};
+
+}  // namespace
+
+Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device) {
+  return Loader(checkpoint, spec, device).load();
+}
+
+}  // namespace precis

@@ -1,0 +1,46 @@
+// A model's weights on a device. Matrices stay as the checkpoint stores them (on a CPU: in the mapped file); vectors
+// (norms, biases) become float.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "device/device.h"
+#include "device/ops.h"
+#include "model/model_spec.h"
+
+namespace precis {
+
+struct LinearWeights {
+  WeightView weight;
+  const float* bias = nullptr;  // none for most models
+};
+
+struct LayerWeights {
+  const float* input_norm = nullptr;          // [hidden]
+  const float* input_norm_summary = nullptr;  // [hidden], where summary rows have their own
+  std::array<LinearWeights, 3> qkv;           // q, k, v: [heads or kv_heads * head_dim, hidden]
+  std::array<LinearWeights, 3> qkv_summary;   // the same for summary rows, where they have their own
+  const float* q_norm = nullptr;              // [head_dim]
+  const float* k_norm = nullptr;              // [head_dim]
+  LinearWeights output;                       // [hidden, heads * head_dim]
+  const float* post_norm = nullptr;           // [hidden]
+  LinearWeights gate;                         // [ffn, hidden]
+  LinearWeights up;                           // [ffn, hidden]
+  LinearWeights down;                         // [hidden, ffn]
+};
+
+struct Weights {
+  WeightView embedding;  // [embeddings, hidden]
+  std::vector<LayerWeights> layers;
+  const float* final_norm = nullptr;  // [hidden]
+  WeightView head;                    // [vocabulary, hidden]: the embedding's rows when tied
+  std::int64_t bytes = 0;             // of all of the above
+  std::vector<Buffer> buffers;        // what the pointers point into
+};
+
+// Throws Error that names the tensor when one is missing or has another shape or type than the spec asks for.
+Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device);
+
+}  // namespace precis

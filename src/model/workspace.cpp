@@ -1,0 +1,45 @@
+#include "model/workspace.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace precis {
+namespace {
+
+// Logits of a large vocabulary are the widest rows of all: few at a time.
+constexpr std::int64_t logit_floats = 4 << 20;
+
+}  // namespace
+
+template <typename T>
+T* Workspace::make(Device& device, std::int64_t rows, std::int64_t width) {
+  const std::int64_t bytes =
+      checked_mul(checked_mul(rows, width, "workspace"), static_cast<std::int64_t>(sizeof(T)), "workspace");
+  buffers_.push_back(device.allocate(bytes));
+  bytes_ += bytes;
+  return buffers_.back().as<T>();
+}
+
+Workspace::Workspace(const ModelSpec& spec, std::size_t groups, Device& device, std::int64_t rows)
+    : max_rows(rows), max_logit_rows(std::clamp<std::int64_t>(logit_floats / spec.vocabulary, 1, rows)) {
+  const bool blends = spec.summary && spec.summary->own_projections && spec.summary->mix != 1;
+  x = make<float>(device, rows, spec.hidden);
+  normed = make<float>(device, rows, spec.hidden);
+  qkv = make<float>(device, rows, spec.qkv_width());
+  own_qkv = blends ? make<float>(device, rows, spec.qkv_width()) : nullptr;
+  attended = make<float>(device, rows, spec.heads * spec.head_dim);
+  gate_up = make<float>(device, rows, 2 * spec.ffn);
+  gated = make<float>(device, rows, spec.ffn);
+  rotation = make<float>(device, rows, spec.head_dim);
+  logits = make<float>(device, max_logit_rows, spec.vocabulary);
+  frequencies = make<float>(device, 1, spec.head_dim / 2);
+  ids = make<std::int32_t>(device, rows, 1);
+  positions = make<std::int32_t>(device, rows, 1);
+  logit_rows = make<std::int32_t>(device, rows, 1);
+  for (std::size_t rule = 0; rule < spec.rules.size(); ++rule) bounds.push_back(make<RowBounds>(device, rows, 1));
+  for (std::size_t group = 0; group < groups; ++group) slots.push_back(make<std::int64_t>(device, rows, 1));
+  host_logits.resize(static_cast<std::size_t>(max_logit_rows * spec.vocabulary));
+}
+
+}  // namespace precis

@@ -1,0 +1,51 @@
+// The temporary memory of a step, allocated once.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device/attention_args.h"
+#include "device/device.h"
+#include "model/model_spec.h"
+
+namespace precis {
+
+class Workspace {
+ public:
+  Workspace(const ModelSpec& spec, std::size_t groups, Device& device, std::int64_t max_rows);
+
+  std::int64_t max_rows;
+  std::int64_t max_logit_rows;  // logits computed at a time
+
+  // Matrices of floats, [max_rows, ...].
+  float* x;            // hidden: the residual stream
+  float* normed;       // hidden
+  float* qkv;          // (heads + 2 kv_heads) head_dim
+  float* own_qkv;      // the same, for summary rows' own q, k, v where they are blended; none otherwise
+  float* attended;     // heads * head_dim
+  float* gate_up;      // 2 ffn
+  float* gated;        // ffn
+  float* rotation;     // head_dim
+  float* logits;       // [max_logit_rows, vocabulary]
+  float* frequencies;  // [head_dim / 2]
+
+  // The step's inputs on the device.
+  std::int32_t* ids;                 // [max_rows]
+  std::int32_t* positions;           // [max_rows]
+  std::int32_t* logit_rows;          // [max_rows]
+  std::vector<RowBounds*> bounds;    // [rules][max_rows]
+  std::vector<std::int64_t*> slots;  // [groups][max_rows]
+
+  std::vector<float> host_logits;  // [max_logit_rows, vocabulary]
+
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  template <typename T>
+  T* make(Device& device, std::int64_t rows, std::int64_t width);
+
+  std::vector<Buffer> buffers_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace precis

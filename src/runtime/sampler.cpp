@@ -1,0 +1,164 @@
+#include "runtime/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/error.h"
+
+namespace precis {
+namespace {
+
+// SplitMix64's output function: 64 well-mixed bits of a counter.
+std::uint64_t mixed(std::uint64_t value) {
+  value += 0x9e3779b97f4a7c15U;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
+  return value ^ (value >> 31);
+}
+
+std::int32_t most_likely(std::span<const float> logits) {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// The order in which candidates are kept: likelier first, ties to the smaller id.
+constexpr auto likelier = [](const auto& a, const auto& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+};
+
+void expect_range(const char* name, double value, bool inside, const char* expected) {
+  if (!inside) fail("{}: {}, expected {}", name, value, expected);
+}
+
+}  // namespace
+
+void validate(const SamplingOptions& options, std::int64_t vocabulary) {
+  const auto finite = [](float value) { return std::isfinite(value); };
+  expect_range("temperature", options.temperature, finite(options.temperature) && options.temperature >= 0,
+               "a number of at least 0");
+  expect_range("top_k", options.top_k, options.top_k >= 0, "an integer of at least 0");
+  expect_range("top_p", options.top_p, options.top_p > 0 && options.top_p <= 1, "a number above 0, at most 1");
+  expect_range("min_p", options.min_p, options.min_p >= 0 && options.min_p <= 1, "a number from 0 to 1");
+  expect_range("repetition_penalty", options.repetition_penalty,
+               finite(options.repetition_penalty) && options.repetition_penalty > 0, "a number above 0");
+  expect_range("presence_penalty", options.presence_penalty, finite(options.presence_penalty), "a finite number");
+  expect_range("frequency_penalty", options.frequency_penalty, finite(options.frequency_penalty), "a finite number");
+  for (const auto& [id, bias] : options.logit_bias) {
+    if (id < 0 || id >= vocabulary) fail("logit_bias: id {}, expected one from 0 to {}", id, vocabulary - 1);
+    if (std::isnan(bias)) fail("logit_bias: {} for id {}, expected a number", bias, id);
+  }
+}
+
+Sampler::Sampler(const SamplingOptions& options, std::span<const std::int32_t> prompt, std::uint64_t seed)
+    : options_(options), seed_(mixed(seed)) {
+  if (options.repetition_penalty == 1) return;
+  for (const std::int32_t id : prompt) seen_.try_emplace(id, 0);
+}
+
+std::int32_t Sampler::sample(std::span<const float> logits) {
+  const std::int32_t id = draw(changes_logits() ? penalised(logits) : logits);
+  ++drawn_;
+  if (changes_logits()) ++seen_[id];
+  return id;
+}
+
+bool Sampler::changes_logits() const {
+  return options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0 ||
+         !options_.logit_bias.empty();
+}
+
+std::span<const float> Sampler::penalised(std::span<const float> logits) {
+  adjusted_.assign(logits.begin(), logits.end());
+  const auto size = static_cast<std::int64_t>(adjusted_.size());
+  for (const auto& [id, bias] : options_.logit_bias) adjusted_[static_cast<std::size_t>(id)] += bias;
+  for (const auto& [id, times] : seen_) {
+    if (id >= size) continue;  // a prompt may hold ids that are never predicted
+    float& logit = adjusted_[static_cast<std::size_t>(id)];
+    logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+    if (times > 0) logit -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
+  }
+  return adjusted_;
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits) {
+  const std::int32_t best_id = most_likely(logits);
+  if (options_.temperature == 0 || options_.top_k == 1) return best_id;
+  const float best = logits[static_cast<std::size_t>(best_id)];
+  candidates_.clear();
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    // Scaled against the best: exp never overflows, and the best has weight 1.
+    const float scaled = (logits[id] - best) / options_.temperature;
+    if (scaled > -std::numeric_limits<float>::infinity())
+      candidates_.push_back({scaled, static_cast<std::int32_t>(id)});
+  }
+  if (candidates_.empty()) return best_id;
+  if (options_.top_k > 0) keep_top_k();
+  if (options_.top_p < 1) keep_top_p(options_.top_p);
+  if (options_.min_p > 0) {
+    const float least = std::log(options_.min_p);
+    std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.logit < least; });
+  }
+  double sum = 0;
+  for (const Candidate& candidate : candidates_) sum += std::exp(static_cast<double>(candidate.logit));
+  double left = uniform() * sum;
+  for (const Candidate& candidate : candidates_) {
+    left -= std::exp(static_cast<double>(candidate.logit));
+    if (left < 0) return candidate.id;
+  }
+  return candidates_.back().id;
+}
+
+void Sampler::keep_top_k() {
+  const auto count = std::min(static_cast<std::size_t>(options_.top_k), candidates_.size());
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::partial_sort(candidates_.begin(), end, candidates_.end(), likelier);
+  candidates_.erase(end, candidates_.end());
+}
+
+void Sampler::keep_top_p(float p) {
+  double all = 0;
+  for (const Candidate& candidate : candidates_) all += std::exp(static_cast<double>(candidate.logit));
+  // Sorted piece by piece: a few hundred candidates nearly always hold the probability wanted.
+  std::size_t sorted = 0;
+  double reached = 0;
+  while (sorted < candidates_.size()) {
+    const std::size_t next = std::min(candidates_.size(), std::max<std::size_t>(256, sorted * 4));
+    const auto from = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+    const auto to = candidates_.begin() + static_cast<std::ptrdiff_t>(next);
+    std::partial_sort(from, to, candidates_.end(), likelier);
+    for (; sorted < next; ++sorted) {
+      reached += std::exp(static_cast<double>(candidates_[sorted].logit));
+      if (reached < static_cast<double>(p) * all) continue;
+      candidates_.resize(sorted + 1);
+      return;
+    }
+  }
+}
+
+double Sampler::uniform() const {
+  return static_cast<double>(mixed(seed_ ^ (drawn_ * 0xd1342543de82ef95U)) >> 11) * 0x1p-53;
+}
+
+Logprobs logprobs_of(std::span<const float> logits, std::int32_t id, int count) {
+  const float best = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - best));
+  const double normaliser = static_cast<double>(best) + std::log(sum);
+  const auto logprob = [&](std::int32_t of) {
+    return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(of)]) - normaliser);
+  };
+  Logprobs result{.chosen = logprob(id), .top = {}};
+  std::vector<std::int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto end = order.begin() + std::min<std::ptrdiff_t>(count, static_cast<std::ptrdiff_t>(order.size()));
+  std::partial_sort(order.begin(), end, order.end(), [&](std::int32_t a, std::int32_t b) {
+    const float la = logits[static_cast<std::size_t>(a)];
+    const float lb = logits[static_cast<std::size_t>(b)];
+    return la != lb ? la > lb : a < b;
+  });
+  for (auto it = order.begin(); it != end; ++it) result.top.push_back({*it, logprob(*it)});
+  return result;
+}
+
+}  // namespace precis

@@ -1,0 +1,39 @@
+// A sequence as the scheduler sees it: ids, how far they are computed, and the pages that hold the result.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/sequence_kv.h"
+
+namespace precis {
+
+// Owned by whoever submitted it; the scheduler changes `computed`, `summarised`, `kv` and the counters, the owner
+// appends to `ids`. Used by the engine's thread alone.
+struct Sequence {
+  std::vector<std::int32_t> ids;  // prompt and answer
+  std::int64_t prompt = 0;        // ids that are the prompt
+  bool all_logits = false;        // logits of every row are wanted, not of the last alone; nothing is reused
+
+  std::int64_t computed = 0;    // text tokens whose K and V are in the pages
+  std::int64_t summarised = 0;  // chunks whose summaries are
+  SequenceKv kv;
+  std::int64_t reused = 0;  // tokens taken from the prefix cache at first admission
+  int preemptions = 0;
+  bool started = false;  // was part of a step
+
+  std::int64_t pending() const { return static_cast<std::int64_t>(ids.size()) - computed; }
+};
+
+// One sequence's part of a step.
+struct StepItem {
+  Sequence* sequence = nullptr;
+  std::int64_t texts = 0;          // text rows, from sequence->computed on
+  std::int64_t summarised_to = 0;  // summary rows of chunks [sequence->summarised, summarised_to)
+  std::vector<PageCopy> copies;
+
+  // The step ends at the sequence's last id: the next one can be chosen.
+  bool completes() const { return texts == sequence->pending(); }
+};
+
+}  // namespace precis

@@ -1,0 +1,90 @@
+#include "runtime/step_builder.h"
+
+#include "attention/visible_set.h"
+#include "base/checked.h"
+#include "model/positions.h"
+
+namespace precis {
+namespace {
+
+class StepBuilder {
+ public:
+  StepBuilder(const ModelSpec& spec, const KvGeometry& geometry) : spec_(spec), geometry_(geometry) {
+    step_.inputs.bounds.resize(spec.rules.size());
+    step_.inputs.slots.resize(geometry.groups.size());
+    step_.inputs.runs.resize(geometry.groups.size());
+  }
+
+  void add_texts(std::size_t index, const StepItem& item) {
+    const Sequence& sequence = *item.sequence;
+    begin_run(item.texts, sequence);
+    for (std::int64_t text = sequence.computed; text < sequence.computed + item.texts; ++text) {
+      const bool last = text + 1 == static_cast<std::int64_t>(sequence.ids.size());
+      if (last || sequence.all_logits) {
+        inputs().logit_rows.push_back(narrow<std::int32_t>(inputs().rows()));
+        step_.logits.push_back({index, text});
+      }
+      inputs().ids.push_back(sequence.ids[static_cast<std::size_t>(text)]);
+      inputs().positions.push_back(text_position(spec_, text));
+      for (std::size_t rule = 0; rule < spec_.rules.size(); ++rule) {
+        inputs().bounds[rule].push_back(text_row_bounds(spec_.rules[rule], spec_.chunk, text));
+      }
+      for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
+        inputs().slots[group].push_back(sequence.kv.text(group).slot(text));
+      }
+    }
+    inputs().text_rows = inputs().rows();
+    inputs().copies.insert(inputs().copies.end(), item.copies.begin(), item.copies.end());
+  }
+
+  void add_summaries(const StepItem& item) {
+    const Sequence& sequence = *item.sequence;
+    const std::int64_t rows = (item.summarised_to - sequence.summarised) * spec_.chunk.summary;
+    if (rows == 0) return;
+    begin_run(rows, sequence);
+    for (std::int64_t of = sequence.summarised; of < item.summarised_to; ++of) {
+      for (std::int64_t index = 0; index < spec_.chunk.summary; ++index) add_summary(sequence, of, index);
+    }
+  }
+
+  Step take() { return std::move(step_); }
+
+ private:
+  StepInputs& inputs() { return step_.inputs; }
+
+  void add_summary(const Sequence& sequence, std::int64_t of, std::int64_t index) {
+    inputs().ids.push_back(narrow<std::int32_t>(spec_.summary->first_id + index));
+    inputs().positions.push_back(summary_position(spec_, of, index));
+    for (auto& bounds : inputs().bounds) bounds.push_back(summary_row_bounds(spec_.chunk, of, index));
+    for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
+      inputs().slots[group].push_back(sequence.kv.summary(group).slot(of * spec_.chunk.summary + index));
+    }
+  }
+
+  void begin_run(std::int64_t rows, const Sequence& sequence) {
+    const auto track = [](const PageTable& table) {
+      return TrackPages{table.pages().data(), narrow<std::int32_t>(table.first_page())};
+    };
+    for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
+      inputs().runs[group].push_back({.first_row = narrow<std::int32_t>(inputs().rows()),
+                                      .rows = narrow<std::int32_t>(rows),
+                                      .text = track(sequence.kv.text(group)),
+                                      .summary = track(sequence.kv.summary(group))});
+    }
+  }
+
+  const ModelSpec& spec_;
+  const KvGeometry& geometry_;
+  Step step_;
+};
+
+}  // namespace
+
+Step build_step(std::span<const StepItem> items, const ModelSpec& spec, const KvGeometry& geometry) {
+  StepBuilder builder(spec, geometry);
+  for (std::size_t index = 0; index < items.size(); ++index) builder.add_texts(index, items[index]);
+  for (const StepItem& item : items) builder.add_summaries(item);
+  return builder.take();
+}
+
+}  // namespace precis

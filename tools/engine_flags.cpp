@@ -1,0 +1,41 @@
+#include "engine_flags.h"
+
+namespace precis {
+
+namespace {
+constexpr std::int64_t kMaxTokens = std::int64_t{1} << 28;
+}
+
+void add_model_flag(Flags& flags, std::filesystem::path& target) {
+  flags.path("-m,--model", "DIR", target, "folder of the model, in Hugging Face layout")->required();
+}
+
+void add_compute_flags(Flags& flags, EngineOptions& target) {
+  flags.heading("Engine");
+  flags.count("-c,--ctx-size,--max-model-len", "TOKENS", target.context, 0, kMaxTokens,
+              "longest sequence, prompt and answer; 0: what the model was made for");
+  flags.count("-t,--threads", "N", target.threads, 0, 1024,
+              "threads of the cpu backend; 0: one a physical core (the numbers stay the same)");
+  flags.text("--backend", "NAME", target.backend, "auto, cpu, or reference (scalar, slow, the oracle)");
+  flags.text("--compute", "TYPE", target.compute, "K and V kept as bf16 (default) or f32");
+  flags.count("-b,--piece,--batch-size,--max-num-batched-tokens", "TOKENS", target.piece, 1, 1 << 16,
+              "prompt tokens computed in one step, at most (default 512)");
+}
+
+void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& sequences) {
+  flags.heading("Memory");
+  flags.count("--parallel,--max-num-seqs", "N", sequences, 1, 4096,
+              "sequences that run at once (default: as many as prompts, 16 at most); also -np");
+  flags.bytes("--kv-cache-memory,--kv-cache-memory-bytes", "BYTES", target.kv_memory,
+              "memory of the KV pool, such as 512M or 8G (powers of 1024);\n"
+              "default: enough for --parallel sequences of --ctx-size tokens");
+  flags.count("--page-size,--block-size", "ENTRIES", target.page_entries, 1, 4096, "KV entries a page (default 16)");
+  flags.flag("--enable-prefix-caching", target.prefix_cache, "share the KV of equal beginnings (default)");
+  flags.flag("--no-prefix-cache,--no-enable-prefix-caching", target.prefix_cache, false, "do not");
+  flags.count("--prefix-distance", "TOKENS", target.prefix_distance, 0, kMaxTokens,
+              "distance of the places of a prompt where a later one can set in (default 2048)");
+  flags.count("--summary-delay", "CHUNKS", target.summary_delay, 0, 4096,
+              "summaries that may be owed while decoding, then computed together (default 0)");
+}
+
+}  // namespace precis

@@ -1,0 +1,17 @@
+// The flags that open an engine, the same for every command that does.
+#pragma once
+
+#include "flags.h"
+#include "precis/engine_options.h"
+
+namespace precis {
+
+// -m, --model.
+void add_model_flag(Flags& flags, std::filesystem::path& target);
+// --backend, --compute, --threads, --ctx-size, --piece: what changes speed and numbers.
+void add_compute_flags(Flags& flags, EngineOptions& target);
+// --parallel, --kv-cache-memory, --page-size, prefix cache: how many sequences share what memory. `sequences` stays
+// empty unless the flag is given.
+void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& sequences);
+
+}  // namespace precis

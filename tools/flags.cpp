@@ -1,0 +1,83 @@
+#include "flags.h"
+
+namespace precis {
+
+namespace {
+
+// The name that a message shall use: the long one where there is one ("-n,--max-tokens" -> "--max-tokens").
+std::string main_name(const std::string& names) {
+  const std::size_t at = names.find("--");
+  const std::size_t begin = at == std::string::npos ? 0 : at;
+  return names.substr(begin, names.find(',', begin) - begin);
+}
+
+}  // namespace
+
+CLI::Option* Flags::one(const std::string& names, const std::string& unit, const std::string& help, Convert convert) {
+  auto take = [flag = main_name(names), convert = std::move(convert)](const CLI::results_t& values) {
+    convert(flag, values.at(0));
+    return true;
+  };
+  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
+      ->type_name(unit)
+      ->group(heading_)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+CLI::Option* Flags::text(const std::string& names, const std::string& unit, std::string& target,
+                         const std::string& help) {
+  return one(names, unit, help, [&target](const std::string&, const std::string& text) { target = text; });
+}
+
+CLI::Option* Flags::text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
+                         const std::string& help) {
+  return one(names, unit, help, [&target](const std::string&, const std::string& text) { target = text; });
+}
+
+CLI::Option* Flags::path(const std::string& names, const std::string& unit, std::filesystem::path& target,
+                         const std::string& help) {
+  return one(names, unit, help, [&target](const std::string& flag, const std::string& text) {
+    if (text.empty()) throw std::runtime_error(flag + ": a path is expected, '' given");
+    target = text;
+  });
+}
+
+CLI::Option* Flags::texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
+                          const std::string& help) {
+  auto take = [&target](const CLI::results_t& values) {
+    target = values;
+    return true;
+  };
+  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
+      ->type_name(unit)
+      ->group(heading_)
+      ->type_size(1)
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(false);
+}
+
+CLI::Option* Flags::flag(const std::string& names, bool& target, const std::string& help) {
+  return flag(names, target, true, help);
+}
+
+CLI::Option* Flags::flag(const std::string& names, bool& target, bool value, const std::string& help) {
+  return app_
+      .add_flag_callback(
+          names, [&target, value] { target = value; }, help)
+      ->group(heading_);
+}
+
+CLI::Option* Flags::number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
+                           double high, const std::string& help) {
+  return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
+    target = static_cast<float>(parse_number(flag, text, low, high));
+  });
+}
+
+CLI::Option* Flags::bytes(const std::string& names, const std::string& unit, std::int64_t& target,
+                          const std::string& help) {
+  return one(names, unit, help,
+             [&target](const std::string& flag, const std::string& text) { target = parse_bytes(flag, text); });
+}
+
+}  // namespace precis

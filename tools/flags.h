@@ -1,0 +1,73 @@
+// The flags of one command: CLI11 finds names and values, the conversions are ours, so that each complaint is one line
+// with flag, value and what was expected. Targets must outlive the parse. A flag given twice: the last counts, except
+// for lists.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "numbers.h"
+
+namespace precis {
+
+class Flags {
+ public:
+  // Names in `names` are as CLI11 wants them: "-n,--max-tokens,--predict".
+  explicit Flags(CLI::App& app) : app_(app) {}
+
+  // Later flags stand under this heading in the help.
+  void heading(std::string title) { heading_ = std::move(title); }
+
+  CLI::Option* text(const std::string& names, const std::string& unit, std::string& target, const std::string& help);
+  CLI::Option* text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
+                    const std::string& help);
+  CLI::Option* path(const std::string& names, const std::string& unit, std::filesystem::path& target,
+                    const std::string& help);
+  // One value each time that the flag is given.
+  CLI::Option* texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
+                     const std::string& help);
+  CLI::Option* flag(const std::string& names, bool& target, const std::string& help);
+  // Sets `target` to `value`.
+  CLI::Option* flag(const std::string& names, bool& target, bool value, const std::string& help);
+
+  // Whole numbers in [low, high], "32k" = 32768.
+  template <typename Target>
+  CLI::Option* count(const std::string& names, const std::string& unit, Target& target, std::int64_t low,
+                     std::int64_t high, const std::string& help) {
+    return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
+      assign(target, parse_count(flag, text, low, high));
+    });
+  }
+  // Finite numbers in [low, high].
+  CLI::Option* number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
+                      double high, const std::string& help);
+  // Bytes, "8G".
+  CLI::Option* bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help);
+
+ private:
+  using Convert = std::function<void(const std::string& flag, const std::string& text)>;
+
+  CLI::Option* one(const std::string& names, const std::string& unit, const std::string& help, Convert convert);
+
+  template <std::integral T>
+  static void assign(T& target, std::int64_t value) {
+    target = static_cast<T>(value);
+  }
+  template <std::integral T>
+  static void assign(std::optional<T>& target, std::int64_t value) {
+    target = static_cast<T>(value);
+  }
+
+  CLI::App& app_;
+  std::string heading_;
+};
+
+}  // namespace precis

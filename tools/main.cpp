@@ -1,0 +1,94 @@
+// The precis command: finds the subcommand, runs it, and turns whatever goes wrong into one line and an exit code.
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "commands.h"
+#include "outcome.h"
+#include "terminal.h"
+
+namespace precis {
+
+namespace {
+
+constexpr const char* kFooter = R"(Each command has its own help: precis run --help
+
+Examples:
+  precis run -m models/demo-ksa -p "It was a dark night" -n 200
+  precis inspect -m models/demo-ksa
+  precis tokenize -m models/demo-ksa -p "Hello, world"
+  precis logits -m models/demo-ksa --ids ids.json -o logits.safetensors
+
+Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong, 130 interrupted.)";
+
+// What went wrong, in one line, whatever the message was made of.
+int complain(std::string message, int code) {
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  Notes().line("precis: error: " + message);
+  return code;
+}
+
+// Words of the command line, last first, as CLI11 wants them. CLI11 knows flags of one letter only after one dash, so
+// llama.cpp's -np and -sys are given their long names.
+std::vector<std::string> words(int count, char** values) {
+  std::vector<std::string> reversed;
+  for (int at = count - 1; at > 0; --at) {
+    std::string word = values[at];
+    if (word == "-np") word = "--parallel";
+    if (word == "-sys") word = "--system-prompt";
+    reversed.push_back(std::move(word));
+  }
+  return reversed;
+}
+
+const CLI::App* chosen(const CLI::App& program) {
+  const auto commands = program.get_subcommands();
+  return commands.empty() ? &program : commands[0];
+}
+
+int run_program(int count, char** values) {
+  CLI::App program("Precis: language models on long texts, on the CPU.", "precis");
+  program.set_version_flag("--version", "precis " PRECIS_VERSION);
+  program.set_help_flag("-h,--help", "print this help");
+  program.footer(kFooter);
+  program.require_subcommand(0, 1);
+  const std::array<Command, 4> commands = {add_run(program), add_inspect(program), add_tokenize(program),
+                                           add_logits(program)};
+  try {
+    program.parse(words(count, values));
+  } catch (const CLI::CallForHelp&) {
+    Output().write(chosen(program)->help());
+    return done;
+  } catch (const CLI::CallForVersion& version) {
+    Output().write(std::string(version.what()) + "\n");
+    return done;
+  } catch (const CLI::ParseError& error) {
+    const CLI::App* app = chosen(program);
+    const std::string name = app == &program ? "precis" : "precis " + app->get_name();
+    return complain(std::string(error.what()) + " (see " + name + " --help)", bad_input);
+  }
+  for (const Command& command : commands) {
+    if (command.app->parsed()) return command.run();
+  }
+  return complain("a command is expected: run, inspect, tokenize or logits (see precis --help)", bad_input);
+}
+
+}  // namespace
+
+}  // namespace precis
+
+int main(int count, char** values) {
+  using namespace precis;
+  try {
+    return run_program(count, values);
+  } catch (const RunFailure& error) {
+    return complain(error.what(), failed_run);
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory", failed_run);
+  } catch (const std::exception& error) {
+    return complain(error.what(), bad_input);
+  }
+}
