@@ -21,8 +21,9 @@ step "Continue a story"
 "$precis" run -m models/demo-ksa -n 120 --seed 1 \
   -p "It was a dark and stormy night, and the old gentleman had not yet come home."
 
-step "Ask for a fact planted in a book of 16,000 tokens (examples/book-with-a-fact.txt)"
-question=$(cat examples/question.txt)
-printf 'The sentence in the book: %s\nThe question: %s\nThe answer: ' "$(cat examples/fact.txt)" "$question"
-"$precis" run -m models/demo-ksa --chat -f examples/book-with-a-fact.txt -p "$question" --temp 0 --stats
+book=examples/book-with-a-fact.txt
+question="What is Oscar Abbott's secret code?"
+step "Ask for a fact planted in a book of 16,000 tokens ($book)"
+printf 'Line %s\nQuestion: %s\nAnswer: ' "$(grep -n 'Oscar Abbott' "$book")" "$question"
+"$precis" run -m models/demo-ksa --chat -f "$book" -p "$question" --temp 0 --stats
 step_end

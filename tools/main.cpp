@@ -60,7 +60,7 @@ int run_program(int count, char** values) {
   try {
     program.parse(words(count, values));
   } catch (const CLI::CallForHelp&) {
-    Output().write(chosen(program)->help());
+    Output().write(program.help());
     return done;
   } catch (const CLI::CallForVersion& version) {
     Output().write(std::string(version.what()) + "\n");

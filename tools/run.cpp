@@ -49,7 +49,7 @@ struct RunFlags {
 
 void add_flags(CLI::App& app, RunFlags& run) {
   Flags flags(app);
-  flags.heading("Prompt");
+  flags.heading("Model and prompt");
   add_model_flag(flags, run.engine.model);
   flags.texts("-p,--prompt", "TEXT", run.prompts, "the prompt; given several times: a batch");
   flags.text("-f,--file", "FILE", run.file,

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t max_config_bytes = 16 << 20;
 constexpr std::size_t max_shards = 10'000;
 constexpr const char* single_name = "model.safetensors";
-constexpr const char* index_name = "model.safetensors.index.json";
+constexpr const char* shard_index_name = "model.safetensors.index.json";
 
 JsonView read_object(const Folder& folder, std::string_view name) {
   const JsonView document = JsonView::read(folder.at(name), max_config_bytes);
@@ -25,10 +25,10 @@ JsonView read_object(const Folder& folder, std::string_view name) {
     const std::string extension = entry.path().extension().string();
     if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".gguf") {
       fail("{}: only safetensors are read, found {} (expected {} or {})", folder.path().string(),
-           printable(entry.path().filename().string()), single_name, index_name);
+           printable(entry.path().filename().string()), single_name, shard_index_name);
     }
   }
-  fail("{}: neither {} nor {}", folder.path().string(), single_name, index_name);
+  fail("{}: neither {} nor {}", folder.path().string(), single_name, shard_index_name);
 }
 
 }  // namespace
@@ -38,8 +38,8 @@ Checkpoint::Checkpoint(Folder folder) : folder_(std::move(folder)), config_(read
   if (folder_.has(generation)) generation_config_ = read_object(folder_, generation);
   if (folder_.has(single_name)) {
     open_single(single_name);
-  } else if (folder_.has(index_name)) {
-    open_shards(index_name);
+  } else if (folder_.has(shard_index_name)) {
+    open_shards(shard_index_name);
   } else {
     refuse_without_tensors(folder_);
   }

@@ -43,7 +43,7 @@ class Checkpoint {
 
  private:
   void open_single(const std::string& name);
-  void open_shards(const std::string& index_name);
+  void open_shards(const std::string& index);
   const SafetensorsFile& shard(const std::string& name);
 
   Folder folder_;

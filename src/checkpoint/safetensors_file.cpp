@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <limits>
 
 #include "base/checked.h"
 #include "base/error.h"

@@ -36,6 +36,12 @@ DType kv_type(const EngineOptions& options) {
   fail("compute: '{}', expected bf16 or f32", options.compute);
 }
 
+bool rounds_frequencies(const EngineOptions& options) {
+  if (options.rope_frequencies == "f32") return false;
+  if (options.rope_frequencies == "bf16") return true;
+  fail("rope_frequencies: '{}', expected f32 or bf16", options.rope_frequencies);
+}
+
 SchedulerOptions scheduler_options(const EngineOptions& options) {
   return {.piece = options.piece,
           .max_sequences = options.max_sequences,

@@ -15,6 +15,9 @@ void validate(const EngineOptions& options);
 // Element type of K and V. Throws Error when `compute` is unknown.
 DType kv_type(const EngineOptions& options);
 
+// Whether rotary frequencies are rounded to bf16. Throws Error when `rope_frequencies` is unknown.
+bool rounds_frequencies(const EngineOptions& options);
+
 SchedulerOptions scheduler_options(const EngineOptions& options);
 
 // Text tokens that a sequence may have, and the pages of the pool. Throws Error that names the largest context that

@@ -13,6 +13,12 @@
 namespace precis {
 namespace {
 
+ModelSpec spec_of(const Checkpoint& checkpoint, const EngineOptions& options) {
+  ModelSpec spec = read_model_spec(checkpoint);
+  spec.rope.rounded = rounds_frequencies(options);
+  return spec;
+}
+
 bool has_tokenizer(const Folder& folder) {
   return folder.has("tokenizer.json") || folder.has("tokenizer.model");
 }
@@ -27,7 +33,7 @@ void Inbox::wake() {
 
 EngineThread::EngineThread(const EngineOptions& options)
     : checkpoint_((validate(options), Folder(options.model))),
-      spec_(read_model_spec(checkpoint_)),
+      spec_(spec_of(checkpoint_, options)),
       default_sampling_(read_default_sampling(checkpoint_)),
       device_(open_backend(options.backend, {.threads = options.threads})),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,

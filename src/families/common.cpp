@@ -1,6 +1,6 @@
 #include "families/common.h"
 
-#include <array>
+#include <limits>
 
 #include "base/error.h"
 #include "base/log.h"

@@ -1,6 +1,5 @@
 #include "families/families.h"
 
-#include <algorithm>
 #include <array>
 
 #include "base/error.h"

@@ -1,5 +1,4 @@
 // Fields of config.json that carry no number of the computation: bookkeeping, training, defaults of generation.
-#include <algorithm>
 #include <array>
 
 #include "base/error.h"

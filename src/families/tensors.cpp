@@ -1,5 +1,4 @@
 // Holding a checkpoint's tensors against what the model needs.
-#include <algorithm>
 #include <set>
 
 #include "base/error.h"

@@ -27,6 +27,7 @@ struct RopeSpec {
   double mscale = 0;                       // yarn; 0: absent
   double mscale_all_dim = 0;               // yarn; 0: absent
   bool truncate = true;                    // yarn: correction range rounded outwards to whole dimensions
+  bool rounded = false;                    // frequencies rounded to bf16: EngineOptions::rope_frequencies
 };
 
 enum class TextPositions : std::uint8_t { origin, inner_chunk };

@@ -86,6 +86,9 @@ RopeTable make_rope_table(const RopeSpec& spec, std::int64_t head_dim) {
       table.magnitude = yarn_magnitude(spec);
       break;
   }
+  if (spec.rounded) {
+    for (float& frequency : table.frequencies) frequency = to_float(to_bf16(frequency));
+  }
   return table;
 }
 

@@ -80,10 +80,10 @@ class MergeQueue {
 
 }  // namespace
 
-void BpeMerger::add(std::int32_t left, std::int32_t right, std::int32_t merged) {
-  PRECIS_CHECK(left >= 0 && right >= 0 && merged >= 0 && next_rank_ != no_rank);
+void BpeMerger::add(std::int32_t left, std::int32_t right, std::int32_t merged, std::uint32_t rank) {
+  PRECIS_CHECK(left >= 0 && right >= 0 && merged >= 0 && rank != no_rank);
   const std::uint64_t key = joined(static_cast<std::uint32_t>(left), static_cast<std::uint32_t>(right));
-  pairs_.at_or(key, 0) = joined(next_rank_++, static_cast<std::uint32_t>(merged));
+  pairs_.at_or(key, 0) = joined(rank, static_cast<std::uint32_t>(merged));
 }
 
 BpeMerger::Merge BpeMerger::find(std::int32_t left, std::int32_t right) const {

@@ -12,9 +12,9 @@ namespace precis {
 class BpeMerger {
  public:
   void reserve(std::size_t merges) { pairs_.reserve(merges); }
-  // Symbols `left` and `right` become `merged`. The rank is the number of merges added before. A pair given twice keeps
-  // the later rank, as in Hugging Face's tokenizers.
-  void add(std::int32_t left, std::int32_t right, std::int32_t merged);
+  // Symbols `left` and `right` become `merged`. A pair given twice keeps the later merge, as in Hugging Face's
+  // tokenizers.
+  void add(std::int32_t left, std::int32_t right, std::int32_t merged, std::uint32_t rank);
 
   // Merges `symbols` until no pair has a merge. Time: O(n log n) at worst, close to linear on real texts.
   void merge(std::vector<std::int32_t>& symbols) const;
@@ -31,7 +31,6 @@ class BpeMerger {
   void merge_long(std::vector<std::int32_t>& symbols) const;
 
   FlatMap pairs_;  // left, right -> rank, merged
-  std::uint32_t next_rank_ = 0;
 };
 
 }  // namespace precis

@@ -113,7 +113,7 @@ void BpeModel::read_merges(const JsonView& json) {
          {std::pair(left_id, left), {right_id, right}, {merged_id, std::string_view(joined)}}) {
       if (!id) json[i].refuse(fmt::format("{} is not in the vocabulary", in_quotes(text)));
     }
-    merger_.add(*left_id, *right_id, *merged_id);
+    merger_.add(*left_id, *right_id, *merged_id, static_cast<std::uint32_t>(i));
   }
 }
 

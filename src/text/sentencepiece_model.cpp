@@ -1,5 +1,7 @@
 #include "text/sentencepiece_model.h"
 
+#include <cmath>
+#include <cstring>
 #include <optional>
 #include <unordered_set>
 
@@ -26,7 +28,7 @@ namespace model_field {
 constexpr std::uint64_t piece = 1, trainer = 2, normalizer = 3;
 }
 namespace piece_field {
-constexpr std::uint64_t text = 1, type = 3;
+constexpr std::uint64_t text = 1, score = 2, type = 3;
 }
 namespace trainer_field {
 constexpr std::uint64_t model_type = 3, whitespace_as_suffix = 24, byte_fallback = 35, unknown_surface = 44;
@@ -98,6 +100,10 @@ SentencePieceModel::Piece read_piece(std::string_view bytes, std::size_t id) {
     if (field->number == piece_field::text) {
       expect(*field, Wire::bytes, "piece");
       piece.text = field->bytes;
+    } else if (field->number == piece_field::score) {
+      expect(*field, Wire::fixed32, "score");
+      std::memcpy(&piece.score, field->bytes.data(), sizeof piece.score);
+      if (std::isnan(piece.score)) fail("pieces[{}].score: expected a number", id);
     } else if (field->number == piece_field::type) {
       expect(*field, Wire::varint, "type");
       if (field->value < 1 || field->value > 6) {

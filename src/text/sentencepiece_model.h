@@ -14,6 +14,7 @@ struct SentencePieceModel {
   struct Piece {
     std::string text;
     Type type = Type::normal;
+    float score = 0;
   };
 
   std::vector<Piece> pieces;  // by id

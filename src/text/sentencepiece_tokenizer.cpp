@@ -3,9 +3,12 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <map>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "text/piece_cuts.h"
+#include "text/piece_merger.h"
 #include "text/sentencepiece_model.h"
 #include "text/token_decoder.h"
 #include "text/utf8.h"
@@ -37,13 +40,16 @@ class SentencePieceTokenizer : public Tokenizer {
         inner_(std::move(inner)),
         space_after_special_(config().legacy.value_or(true)) {
     // Other models join unknown characters, or spaces, across what would be a cut.
-    if (model_.is_bpe && model_.byte_fallback && !model_.remove_extra_whitespaces) cuts_.emplace(model_);
+    if (model_.is_bpe && model_.byte_fallback && !model_.remove_extra_whitespaces) {
+      cuts_.emplace(model_);
+      merger_.emplace(model_);
+    }
   }
 
   std::string token_bytes(std::int32_t id, bool first) const override {
     if (id < 0) return {};
     if (static_cast<std::size_t>(id) >= model_.pieces.size()) return piece(id);
-    const auto& [text, type] = model_.pieces[static_cast<std::size_t>(id)];
+    const auto& [text, type, score] = model_.pieces[static_cast<std::size_t>(id)];
     if (type == Type::control) return text;
     if (type == Type::unknown) return model_.unknown_surface;
     if (type == Type::byte) return std::string(1, static_cast<char>(byte_of_token(text)));
@@ -72,10 +78,10 @@ class SentencePieceTokenizer : public Tokenizer {
     bool begins = at_start || space_after_special_;
     while (!text.empty()) {
       const std::size_t end = cuts_ ? cuts_->next(text, part_bytes) : text.size();
-      std::vector<int> pieces;
-      const auto status = (begins ? *whole_ : *inner_).Encode(text.substr(0, end), &pieces);
-      if (!status.ok()) fail("sentencepiece cannot encode the text: {}", status.ToString());
-      ids.insert(ids.end(), pieces.begin(), pieces.end());
+      const std::string_view part = text.substr(0, end);
+      const bool merged =
+          end >= long_part_bytes && merger_ && merger_->encode(part, begins && model_.add_dummy_prefix, ids);
+      if (!merged) append_pieces(begins ? *whole_ : *inner_, part, ids);
       text.remove_prefix(end);
       begins = false;
     }
@@ -83,40 +89,49 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   static constexpr std::size_t part_bytes = 4096;
+  static constexpr std::size_t long_part_bytes = 2 * part_bytes;
+
+  static void append_pieces(const Processor& processor, std::string_view text, std::vector<std::int32_t>& ids) {
+    std::vector<int> pieces;
+    const auto status = processor.Encode(text, &pieces);
+    if (!status.ok()) fail("sentencepiece cannot encode the text: {}", status.ToString());
+    ids.insert(ids.end(), pieces.begin(), pieces.end());
+  }
 
   SentencePieceModel model_;
   std::unique_ptr<Processor> whole_;
   std::unique_ptr<Processor> inner_;
   bool space_after_special_;
-  std::optional<PieceCuts> cuts_;  // empty: texts are not cut
+  // Empty: sentencepiece gets every text whole.
+  std::optional<PieceCuts> cuts_;
+  std::optional<PieceMerger> merger_;
 };
 
 // The model's own special pieces, then what the configuration adds to them.
 std::vector<AddedToken> added_tokens(const SentencePieceModel& model, const TokenizerConfig& config) {
-  std::vector<AddedToken> tokens;
-  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
-    const auto& [text, type] = model.pieces[id];
-    if (type == Type::control || type == Type::unknown) tokens.push_back({static_cast<std::int32_t>(id), text});
+  std::unordered_map<std::string_view, std::int32_t> ids;
+  std::map<std::int32_t, AddedToken> tokens;
+  for (std::size_t i = 0; i < model.pieces.size(); ++i) {
+    const auto& [text, type, score] = model.pieces[i];
+    const auto id = static_cast<std::int32_t>(i);
+    ids.emplace(text, id);
+    if (type == Type::control || type == Type::unknown) tokens.emplace(id, AddedToken{id, text});
   }
   for (const AddedToken& token : config.added_tokens) {
-    const auto place = [&] { return fmt::format("{}: added_tokens_decoder.{}", config.place, token.id); };
-    const auto same = [&](const AddedToken& other) { return other.id == token.id || other.content == token.content; };
-    const auto known = std::find_if(tokens.begin(), tokens.end(), same);
     const bool of_model = static_cast<std::size_t>(token.id) < model.pieces.size();
-    const bool other_text =
-        of_model ? model.pieces[static_cast<std::size_t>(token.id)].text != token.content : known != tokens.end();
-    if (other_text || (known != tokens.end() && known->id != token.id)) {
-      fail("{}: {} is not what tokenizer.model says", place(), in_quotes(token.content));
+    const auto known = ids.try_emplace(token.content, token.id);
+    if (known.first->second != token.id || (of_model && known.second)) {
+      fail("{}: added_tokens_decoder.{}: {} is not what tokenizer.model says", config.place, token.id,
+           in_quotes(token.content));
     }
-    if (known == tokens.end()) {
-      tokens.push_back(token);
-    } else {
-      *known = token;
-    }
-    // Nothing is normalised here but by sentencepiece itself.
-    (known == tokens.end() ? tokens.back() : *known).normalized = false;
+    const bool control = tokens.contains(token.id);
+    AddedToken& kept = tokens.insert_or_assign(token.id, token).first->second;
+    kept.special = kept.special || control;
+    kept.normalized = false;  // nothing is normalised here but by sentencepiece itself
   }
-  return tokens;
+  std::vector<AddedToken> list;
+  for (auto& [id, token] : tokens) list.push_back(std::move(token));
+  return list;
 }
 
 // The id of a token that the configuration names.

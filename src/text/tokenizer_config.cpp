@@ -45,7 +45,8 @@ std::vector<AddedToken> added_tokens_in(const JsonView& json) {
   for (const std::string& key : decoder->keys()) {
     std::int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > greatest_token_id) {
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id > greatest_token_id ||
+        key != std::to_string(id)) {
       fail("{}: expected ids from 0 to {}, found {}", decoder->place(), greatest_token_id, in_quotes(key));
     }
     tokens.push_back(read_added_token(decoder->at(key), id));

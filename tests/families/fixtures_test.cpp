@@ -1,5 +1,4 @@
 // The fixtures' checkpoints: eight small models of all families, seventeen of KSA, and the two demo models.
-#include <fstream>
 #include <set>
 
 #include "checkpoint/hand_made.h"

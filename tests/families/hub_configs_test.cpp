@@ -1,5 +1,9 @@
 // Configurations as they are published, written from memory: all their keys must be understood.
-#include "checkpoint/hand_made.h"
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
 #include "families/families.h"
 
 namespace precis {

@@ -58,7 +58,7 @@ TEST(BpeMerger, EqualsTheDefinitionOnRandomMerges) {
       const std::int32_t merged =
           ids.at(text_of[static_cast<std::size_t>(pair.first)] + text_of[static_cast<std::size_t>(pair.second)]);
       merges[pair] = {static_cast<int>(merges.size()), merged};
-      merger.add(pair.first, pair.second, merged);
+      merger.add(pair.first, pair.second, merged, static_cast<std::uint32_t>(merges.at(pair).first));
     }
     for (const std::size_t length : {0u, 1u, 2u, 3u, 7u, 31u, 32u, 33u, 34u, 200u}) {  // both ways of merging
       Symbols symbols;
@@ -74,9 +74,9 @@ TEST(BpeMerger, EqualsTheDefinitionOnRandomMerges) {
 
 TEST(BpeMerger, APairGivenTwiceKeepsTheLaterRank) {
   BpeMerger merger;
-  merger.add(0, 1, 3);  // ab
-  merger.add(1, 2, 4);  // bc
-  merger.add(0, 1, 3);
+  merger.add(0, 1, 3, 0);  // ab
+  merger.add(1, 2, 4, 1);  // bc
+  merger.add(0, 1, 3, 2);
   Symbols symbols = {0, 1, 2};
   merger.merge(symbols);
   EXPECT_EQ(symbols, (Symbols{0, 4}));

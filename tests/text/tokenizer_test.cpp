@@ -1,9 +1,12 @@
 #include "text/tokenizer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tokenizer_files.h"
 
@@ -113,11 +116,12 @@ TEST(Tokenizer, AConfigurationMayAddTokensToASentencepieceModel) {
                              folder.path() / "tokenizer.model");
   folder.write("tokenizer_config.json",
                R"({"bos_token": {"content": "<s>"}, "eos_token": "<|im_end|>", "add_bos_token": false,
-      "added_tokens_decoder": {"32000": {"content": "<|im_end|>", "special": true},
+      "added_tokens_decoder": {"1": {"content": "<s>"}, "32000": {"content": "<|im_end|>", "special": true},
                                "32001": {"content": "<|im_start|>", "special": true},
                                "32002": {"content": "<tool>", "special": false}}})");
   const auto tokenizer = folder.open();
   EXPECT_EQ(tokenizer->vocab_size(), 32003);
+  EXPECT_TRUE(tokenizer->is_special(1));  // a control piece, whatever the configuration leaves out
   EXPECT_EQ(tokenizer->eos_ids(), Ids{32000});
   const Ids ids = tokenizer->encode("<|im_start|>a<tool><|im_end|>", {.parse_special = true});
   EXPECT_EQ(ids.front(), 32001);
@@ -162,6 +166,28 @@ TEST(Tokenizer, IgnoreMergesTakesAWholeWord) {
   EXPECT_EQ(small_ids(json, "ba"), (Ids{2, 1}));
   json["model"]["ignore_merges"] = true;
   EXPECT_EQ(small_ids(json, "ba"), (Ids{6}));
+}
+
+TEST(TokenizerThreadsTest, ManyThreadsEncodeAtOnce) {
+  for (const char* name : {"gpt2", "demo"}) {
+    const auto tokenizer = open_named(name);
+    std::string text;
+    for (int i = 0; i < 300; ++i) text += fmt::format("Chapter {} <|im_end|> éa\xFF\n", i);
+    const Ids expected = tokenizer->encode(text);
+    std::vector<std::jthread> threads;
+    std::atomic<int> equal = 0;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 10; ++round) {
+          const bool same = tokenizer->encode(text) == expected;
+          const bool back = tokenizer->decode(expected, true) == tokenizer->decode(expected, true);
+          equal += same && back;
+        }
+      });
+    }
+    threads.clear();
+    EXPECT_EQ(equal, 40) << name;
+  }
 }
 
 TEST(Tokenizer, TheChatTemplateIsKeptAsItIs) {

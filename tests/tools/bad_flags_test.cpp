@@ -1,0 +1,134 @@
+// Flags and input files that are wrong: each is refused in one line that names the flag, before any answer.
+#include "tools/program.h"
+
+namespace precis::test {
+namespace {
+
+struct BadFlags {
+  std::string name;
+  std::vector<std::string> line;
+  std::string part;  // of the message
+};
+
+std::ostream& operator<<(std::ostream& out, const BadFlags& bad) {
+  return out << bad.name;
+}
+
+// `precis run` on the demo model with one more thing, which is wrong.
+BadFlags run_with(const std::string& name, const std::vector<std::string>& more, const std::string& part) {
+  return {name, std::vector<std::string>{"run", "-m", demo_ksa(), "-p", "a", "-n", "1"} + more, part};
+}
+
+BadFlags tokenize_with(const std::string& name, const std::vector<std::string>& more, const std::string& part) {
+  return {name, std::vector<std::string>{"tokenize", "-m", demo_ksa()} + more, part};
+}
+
+std::vector<BadFlags> bad_lines() {
+  return {
+      {"NoCommand", {}, "command"},
+      {"UnknownCommand", {"walk"}, "walk"},
+      {"UnknownProgramFlag", {"--fast"}, "--fast"},
+      {"NoModel", {"run", "-p", "a"}, "--model"},
+      {"EmptyModel", {"run", "-m", "", "-p", "a"}, "--model"},
+      {"ModelMissing", {"run", "-m", "/nowhere/model", "-p", "a"}, "/nowhere/model"},
+      {"ModelIsAFile", {"run", "-m", demo_ksa() + "/config.json", "-p", "a"}, "config.json"},
+      {"ModelWithoutValue", {"run", "-m"}, "--model"},
+      {"InspectMissing", {"inspect", "-m", "/nowhere/model"}, "/nowhere/model"},
+      {"InspectUnknownFlag", {"inspect", "-m", demo_ksa(), "--deep"}, "--deep"},
+      run_with("UnknownFlag", {"--gpu-layers", "3"}, "--gpu-layers"),
+      run_with("StrayWord", {"word"}, "word"),
+      run_with("MaxTokensWord", {"-n", "many"}, "--max-tokens: 'many'"),
+      run_with("MaxTokensFraction", {"--max-tokens", "1.5"}, "--max-tokens: '1.5'"),
+      run_with("MaxTokensNegative", {"-n", "-3"}, "--max-tokens: '-3'"),
+      run_with("MaxTokensHuge", {"-n", "99999999999999999999"}, "--max-tokens"),
+      run_with("MaxTokensBeyondContext", {"-n", "40k"}, "32768"),
+      run_with("ContextWord", {"-c", "32q"}, "--ctx-size: '32q'"),
+      run_with("ContextNegative", {"--max-model-len", "-1"}, "--ctx-size: '-1'"),
+      run_with("ContextEmpty", {"-c", ""}, "--ctx-size: ''"),
+      run_with("ContextTooShort", {"-c", "1", "-n", "1"}, "context"),
+      run_with("TemperatureWord", {"--temp", "hot"}, "--temp: 'hot'"),
+      run_with("TemperatureNegative", {"--temperature", "-1"}, "--temp: '-1'"),
+      run_with("TemperatureInfinite", {"--temp", "inf"}, "--temp: 'inf'"),
+      run_with("TemperatureNotANumber", {"--temp", "nan"}, "--temp: 'nan'"),
+      run_with("TopKNegative", {"--top-k", "-2"}, "--top-k: '-2'"),
+      run_with("TopPAboveOne", {"--top-p", "1.5"}, "--top-p: '1.5'"),
+      run_with("MinPNegative", {"--min-p", "-0.1"}, "--min-p: '-0.1'"),
+      run_with("RepetitionZero", {"--repeat-penalty", "0"}, "--repeat-penalty: '0'"),
+      run_with("PresenceWord", {"--presence-penalty", "x"}, "--presence-penalty: 'x'"),
+      run_with("FrequencyTrailing", {"--frequency-penalty", "1x"}, "--frequency-penalty: '1x'"),
+      run_with("BiasWithoutValue", {"--logit-bias", "12"}, "--logit-bias: '12'"),
+      run_with("BiasWithoutId", {"--logit-bias", "=3"}, "--logit-bias: '=3'"),
+      run_with("BiasWord", {"--logit-bias", "12=up"}, "--logit-bias: 'up'"),
+      run_with("BiasOutsideVocabulary", {"--logit-bias", "9000=1"}, "9000"),
+      run_with("SeedWord", {"--seed", "lucky"}, "--seed: 'lucky'"),
+      run_with("SeedNegative", {"-s", "-5"}, "--seed: '-5'"),
+      run_with("ThreadsNegative", {"-t", "-1"}, "--threads: '-1'"),
+      run_with("StopIdWord", {"--stop-id", "x"}, "--stop-id: 'x'"),
+      run_with("LogprobsBeyondVocabulary", {"--logprobs", "100000"}, "--logprobs: '100000'"),
+      run_with("UnknownBackend", {"--backend", "abacus"}, "abacus"),
+      run_with("UnknownCompute", {"--compute", "fp4"}, "fp4"),
+      run_with("PieceZero", {"--piece", "0"}, "--piece: '0'"),
+      run_with("ParallelZero", {"-np", "0"}, "--parallel: '0'"),
+      run_with("KvMemoryWord", {"--kv-cache-memory", "lots"}, "--kv-cache-memory: 'lots'"),
+      run_with("KvMemoryNegative", {"--kv-cache-memory", "-1G"}, "--kv-cache-memory: '-1G'"),
+      run_with("KvMemoryTooSmall", {"--kv-cache-memory", "4k", "-c", "1k"}, "4.10 kB"),
+      run_with("PageSizeZero", {"--page-size", "0"}, "--page-size: '0'"),
+      run_with("FlagWithValue", {"--chat=maybe"}, "chat"),
+      run_with("SystemWithoutChat", {"--system", "be kind"}, "--system"),
+      run_with("TemplateWithoutChat", {"--chat-template", "chatml"}, "--chat-template"),
+      run_with("UnknownTemplate", {"--chat", "--chat-template", "llama9"}, "llama9"),
+      run_with("FileMissing", {"-f", "/nowhere/book.txt"}, "/nowhere/book.txt"),
+      run_with("FileIsAFolder", {"-f", demo_ksa()}, "folder"),
+      tokenize_with("TokenizeTwoInputs", {"-p", "a", "-f", "-"}, "only one"),
+      tokenize_with("TokenizeFileMissing", {"-f", "/nowhere/book.txt"}, "/nowhere/book.txt"),
+      tokenize_with("DecodeWord", {"--decode", "1,x"}, "--decode: 'x'"),
+      tokenize_with("DecodeNegative", {"--decode", "-4"}, "--decode: '-4'"),
+      tokenize_with("DecodeOutsideVocabulary", {"--decode", "99999"}, "99999"),
+      tokenize_with("DecodeOpenBracket", {"--decode", "[1, 2"}, "--decode"),
+      tokenize_with("BatchMissing", {"--batch", "/nowhere/texts.json"}, "/nowhere/texts.json"),
+      {"LogitsWithoutIds", {"logits", "-m", demo_ksa(), "-o", "/tmp/never.safetensors"}, "--ids"},
+      {"LogitsWithoutOutput", {"logits", "-m", demo_ksa(), "--ids", "-"}, "--output"},
+      {"LogitsIntoNowhere", {"logits", "-m", demo_ksa(), "--ids", "-", "-o", "/nowhere/x.safetensors"}, "/nowhere"},
+  };
+}
+
+class BadFlagsTest : public testing::TestWithParam<BadFlags> {};
+
+TEST_P(BadFlagsTest, IsRefusedInOneLine) {
+  expect_refused(precis(GetParam().line), GetParam().part);
+}
+
+std::string name_of(const testing::TestParamInfo<BadFlags>& info) {
+  return info.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Lines, BadFlagsTest, testing::ValuesIn(bad_lines()), name_of);
+
+TEST(BadInputTest, PromptLongerThanTheContextIsNeverCut) {
+  const std::string text(3000, 'x');
+  expect_refused(precis({"run", "-m", demo_ksa(), "-c", "64", "-f", "-"}, text), "64");
+}
+
+TEST(BadInputTest, JsonListsOfTheWrongShape) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> logits = {"logits", "-m", demo_ksa(), "-o", folder.path() / "x.safetensors", "--ids"};
+  expect_refused(precis(logits + words("-"), "[[1, 2"), "--ids: standard input");
+  expect_refused(precis(logits + words("-"), ""), "--ids: standard input");
+  expect_refused(precis(logits + words("-"), "{}"), "a list of lists of ids expected, object found");
+  expect_refused(precis(logits + words("-"), "[1, 2]"), "[0]: number found");
+  expect_refused(precis(logits + words("-"), "[[1], [2, \"3\"]]"), "[1][1]");
+  expect_refused(precis(logits + words("-"), "[[1.5]]"), "[0][0]");
+  expect_refused(precis(logits + words("-"), "[[-1]]"), "[0][0]");
+  expect_refused(precis(logits + words("-"), "[[4294967297]]"), "[0][0]");
+  expect_refused(precis(logits + words("-"), "[]"), "no list");
+  expect_refused(precis(logits + words("-"), "[[1], []]"), "[1]");
+  expect_refused(precis(logits + words("-"), "[[8192]]"), "8192");  // the summary token is nobody's to write
+  expect_refused(precis(logits + words("-"), std::string(100'000, '[')), "--ids");
+  const std::vector<std::string> batch = {"tokenize", "-m", demo_ksa(), "--batch", "-"};
+  expect_refused(precis(batch, "[\"a\", 1]"), "[1]: number found");
+  expect_refused(precis(batch, "\"a\""), "a list of texts expected");
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "x.safetensors"));
+}
+
+}  // namespace
+}  // namespace precis::test

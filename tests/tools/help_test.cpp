@@ -1,0 +1,85 @@
+#include "tools/program.h"
+
+namespace precis::test {
+namespace {
+
+void expect_help(const std::vector<std::string>& line, const std::vector<std::string>& parts) {
+  const Finished help = precis(line);
+  EXPECT_EQ(help.code, 0);
+  EXPECT_EQ(help.err, "");
+  for (const std::string& part : parts) EXPECT_NE(help.out.find(part), std::string::npos) << part;
+}
+
+TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
+  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "Exit codes"});
+  expect_help({"-h"}, {"Usage: precis"});
+}
+
+TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
+  expect_help({"run", "--help"}, {"Usage: precis run",
+                                  "-m,--model",
+                                  "-p,--prompt",
+                                  "-f,--file",
+                                  "-n,",
+                                  "--max-tokens",
+                                  "--n-predict",
+                                  "--ctx-size",
+                                  "--max-model-len",
+                                  "--temp,",
+                                  "--temperature",
+                                  "--top-k",
+                                  "--top-p",
+                                  "--min-p",
+                                  "--repeat-penalty",
+                                  "--repetition-penalty",
+                                  "--presence-penalty",
+                                  "--frequency-penalty",
+                                  "--logit-bias",
+                                  "-s,--seed",
+                                  "-t,--threads",
+                                  "--stop",
+                                  "--reverse-prompt",
+                                  "--stop-id",
+                                  "--ignore-eos",
+                                  "--chat",
+                                  "--system",
+                                  "--chat-template",
+                                  "--json",
+                                  "--logprobs",
+                                  "--stats",
+                                  "--backend",
+                                  "--compute",
+                                  "--piece",
+                                  "--batch-size",
+                                  "--max-num-batched-tokens",
+                                  "--parallel",
+                                  "--max-num-seqs",
+                                  "--kv-cache-memory",
+                                  "--page-size",
+                                  "--block-size",
+                                  "--no-prefix-cache",
+                                  "--enable-prefix-caching",
+                                  "--no-enable-prefix-caching",
+                                  "--special",
+                                  "-v,--verbose",
+                                  "Examples:",
+                                  "Exit codes:"});
+}
+
+TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
+  expect_help({"inspect", "--help"}, {"Usage: precis inspect", "--model", "--json", "Examples:"});
+  expect_help({"tokenize", "--help"},
+              {"Usage: precis tokenize", "--prompt", "--file", "--decode", "--batch", "--no-special", "Examples:"});
+  expect_help({"logits", "--help"},
+              {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute", "Examples:"});
+}
+
+TEST(HelpTest, VersionIsOneLine) {
+  const Finished version = precis({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_EQ(version.out.rfind("precis ", 0), 0u);
+  EXPECT_EQ(std::count(version.out.begin(), version.out.end(), '\n'), 1);
+}
+
+}  // namespace
+}  // namespace precis::test
