@@ -18,8 +18,9 @@ cmake --build --preset release --target precis
 
 precis=build/release/bin/precis
 step "Continue a story"
-"$precis" run -m models/demo-ksa -n 120 --seed 1 \
-  -p "It was a dark and stormy night, and the old gentleman had not yet come home."
+opening="It was a dark and stormy night, and the old gentleman had not yet come home."
+printf '%s' "$opening"
+"$precis" run -m models/demo-ksa -n 120 --seed 1 -p "$opening"
 
 book=examples/book-with-a-fact.txt
 question="What is Oscar Abbott's secret code?"

@@ -49,6 +49,24 @@ const CLI::App* chosen(const CLI::App& program) {
   return commands.empty() ? &program : commands[0];
 }
 
+// CLI11's complaint, or our own where it would list words without saying which one is wrong.
+int complain_of_words(const CLI::App& program, const CLI::ParseError& error) {
+  const CLI::App* app = chosen(program);
+  const std::string name = app == &program ? "precis" : "precis " + app->get_name();
+  std::string message = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> rest = program.remaining(true);
+    const auto is_flag = [](const std::string& word) { return word.starts_with('-'); };
+    const auto flag = std::find_if(rest.begin(), rest.end(), is_flag);
+    if (flag != rest.end()) {
+      message = "unknown flag " + *flag;
+    } else if (!rest.empty()) {
+      message = (app == &program ? "unknown command " : "unexpected word ") + rest.front();
+    }
+  }
+  return complain(message + " (see " + name + " --help)", bad_input);
+}
+
 int run_program(int count, char** values) {
   CLI::App program("Precis: language models on long texts, on the CPU.", "precis");
   program.set_version_flag("--version", "precis " PRECIS_VERSION);
@@ -66,9 +84,7 @@ int run_program(int count, char** values) {
     Output().write(std::string(version.what()) + "\n");
     return done;
   } catch (const CLI::ParseError& error) {
-    const CLI::App* app = chosen(program);
-    const std::string name = app == &program ? "precis" : "precis " + app->get_name();
-    return complain(std::string(error.what()) + " (see " + name + " --help)", bad_input);
+    return complain_of_words(program, error);
   }
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();

@@ -15,15 +15,15 @@ namespace precis {
 Buffer allocate_host(std::int64_t bytes) {
   PRECIS_CHECK(bytes >= 0, "{}", bytes);
   // NORESERVE promises anything, so that what the machine cannot hold at all is refused here.
-  const double installed =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const double installed = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   if (static_cast<double>(bytes) > installed) {
     fail("cannot allocate {}: this machine has {} of memory", shown_bytes(static_cast<double>(bytes)),
          shown_bytes(installed));
   }
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) fail("cannot allocate {}: {}", shown_bytes(static_cast<double>(bytes)), std::strerror(errno));
+  if (memory == MAP_FAILED)
+    fail("cannot allocate {}: {}", shown_bytes(static_cast<double>(bytes)), std::strerror(errno));
   return Buffer(std::shared_ptr<void>(memory, [size](void* start) { munmap(start, size); }), bytes);
 }
 

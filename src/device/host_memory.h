@@ -11,7 +11,8 @@ namespace precis {
 // See Device::allocate. Zero pages of the system, given when they are first touched.
 Buffer allocate_host(std::int64_t bytes);
 
-// See Device::adopt. The tensor's own memory, kept alive by its keeper; a copy only where it is misaligned for its type.
+// See Device::adopt. The tensor's own memory, kept alive by its keeper; a copy only where it is misaligned for its
+// type.
 Buffer adopt_host(const HostTensor& tensor);
 
 }  // namespace precis

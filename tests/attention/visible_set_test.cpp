@@ -92,7 +92,9 @@ TEST(VisibleSetTest, FullLayersOfSummaryModelsSeeNoSummaries) {
   }
 }
 
-TEST(VisibleSetTest, DenseLayersAreCausal) { compare_sets({}, {}, 200); }
+TEST(VisibleSetTest, DenseLayersAreCausal) {
+  compare_sets({}, {}, 200);
+}
 
 TEST(VisibleSetTest, SlidingWindowsCountTheTokenItself) {
   for (const std::int64_t window : {1, 2, 5, 16, 17, 99, 200, 300}) compare_sets({Sight::window, window}, {}, 200);

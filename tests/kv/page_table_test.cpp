@@ -70,9 +70,9 @@ class PageTableModel {
  private:
   struct Track {
     PageTable table;
-    std::int64_t end;                            // next entry
+    std::int64_t end;                             // next entry
     std::map<std::int64_t, std::int64_t> values;  // entry -> what it must read as
-    std::set<std::int64_t> pages;                // page numbers that must be there
+    std::set<std::int64_t> pages;                 // page numbers that must be there
   };
 
   void append(Track& track) {

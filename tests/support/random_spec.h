@@ -43,7 +43,9 @@ inline ModelSpec random_spec(Random& random, SpecKind kind) {
   return make_spec(layers, chunked ? chunk : ChunkShape{});
 }
 
-inline ModelSpec random_spec(Random& random) { return random_spec(random, static_cast<SpecKind>(random.below(5))); }
+inline ModelSpec random_spec(Random& random) {
+  return random_spec(random, static_cast<SpecKind>(random.below(5)));
+}
 
 // For messages.
 inline std::string describe(const ModelSpec& spec) {

@@ -26,8 +26,8 @@ BadFlags tokenize_with(const std::string& name, const std::vector<std::string>& 
 std::vector<BadFlags> bad_lines() {
   return {
       {"NoCommand", {}, "command"},
-      {"UnknownCommand", {"walk"}, "walk"},
-      {"UnknownProgramFlag", {"--fast"}, "--fast"},
+      {"UnknownCommand", {"walk"}, "unknown command walk"},
+      {"UnknownProgramFlag", {"--fast"}, "unknown flag --fast"},
       {"NoModel", {"run", "-p", "a"}, "--model"},
       {"EmptyModel", {"run", "-m", "", "-p", "a"}, "--model"},
       {"ModelMissing", {"run", "-m", "/nowhere/model", "-p", "a"}, "/nowhere/model"},
@@ -35,8 +35,8 @@ std::vector<BadFlags> bad_lines() {
       {"ModelWithoutValue", {"run", "-m"}, "--model"},
       {"InspectMissing", {"inspect", "-m", "/nowhere/model"}, "/nowhere/model"},
       {"InspectUnknownFlag", {"inspect", "-m", demo_ksa(), "--deep"}, "--deep"},
-      run_with("UnknownFlag", {"--gpu-layers", "3"}, "--gpu-layers"),
-      run_with("StrayWord", {"word"}, "word"),
+      run_with("UnknownFlag", {"--gpu-layers", "3"}, "unknown flag --gpu-layers"),
+      run_with("StrayWord", {"word"}, "unexpected word word"),
       run_with("MaxTokensWord", {"-n", "many"}, "--max-tokens: 'many'"),
       run_with("MaxTokensFraction", {"--max-tokens", "1.5"}, "--max-tokens: '1.5'"),
       run_with("MaxTokensNegative", {"-n", "-3"}, "--max-tokens: '-3'"),

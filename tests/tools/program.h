@@ -11,13 +11,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace precis::test {
@@ -82,6 +80,13 @@ class Program {
       if (!read_some()) return false;
     }
     return finished_.out.size() >= bytes;
+  }
+  // Reads until standard error holds `part`, or ends. False: it did not within five minutes.
+  bool wait_for_error(const std::string& part) {
+    while (!err_ended_ && finished_.err.find(part) == std::string::npos) {
+      if (!read_some()) return false;
+    }
+    return finished_.err.find(part) != std::string::npos;
   }
   void send(int signal) const { ::kill(pid_, signal); }
   // As when the next program of a pipeline ends.

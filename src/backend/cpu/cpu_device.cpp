@@ -26,6 +26,8 @@ class CpuDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> open_cpu(int threads) { return std::make_unique<CpuDevice>(threads); }
+std::unique_ptr<Device> open_cpu(int threads) {
+  return std::make_unique<CpuDevice>(threads);
+}
 
 }  // namespace precis::cpu

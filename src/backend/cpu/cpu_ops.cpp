@@ -19,14 +19,20 @@ constexpr std::int64_t max_tile_rows = 64;
 constexpr std::int64_t weight_block_bytes = 128 << 10;
 constexpr std::int64_t row_block = 96;
 
-std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t divided_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
 Element element_of(DType type) {
   switch (type) {
-    case DType::f32: return Element::f32;
-    case DType::f16: return Element::f16;
-    case DType::bf16: return Element::bf16;
-    default: break;
+    case DType::f32:
+      return Element::f32;
+    case DType::f16:
+      return Element::f16;
+    case DType::bf16:
+      return Element::bf16;
+    default:
+      break;
   }
   PRECIS_CHECK(false, "no kernel for {}", name_of(type));
   return Element::f32;

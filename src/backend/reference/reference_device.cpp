@@ -19,6 +19,8 @@ class ReferenceDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> open_reference() { return std::make_unique<ReferenceDevice>(); }
+std::unique_ptr<Device> open_reference() {
+  return std::make_unique<ReferenceDevice>();
+}
 
 }  // namespace precis::reference

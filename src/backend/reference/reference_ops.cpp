@@ -14,10 +14,14 @@ namespace {
 // Element `index` of an array of f32, f16 or bf16.
 float element(const void* data, DType type, std::int64_t index) {
   switch (type) {
-    case DType::f32: return static_cast<const float*>(data)[index];
-    case DType::f16: return to_float(static_cast<const F16*>(data)[index]);
-    case DType::bf16: return to_float(static_cast<const Bf16*>(data)[index]);
-    default: break;
+    case DType::f32:
+      return static_cast<const float*>(data)[index];
+    case DType::f16:
+      return to_float(static_cast<const F16*>(data)[index]);
+    case DType::bf16:
+      return to_float(static_cast<const Bf16*>(data)[index]);
+    default:
+      break;
   }
   PRECIS_CHECK(false, "no arithmetic for {}", name_of(type));
   return 0;

@@ -1,0 +1,276 @@
+// Every operation of the CPU backend against the reference, for each instruction set of this machine.
+#include "backend/cpu/cpu_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/isa.h"
+#include "backend/reference/reference_ops.h"
+#include "problems.h"
+
+namespace precis {
+namespace {
+
+class CpuOpsTest : public testing::TestWithParam<const cpu::Kernels*> {
+ protected:
+  std::uint64_t seed_ = fresh_seed();
+  testing::ScopedTrace trace_{__FILE__, __LINE__, "PRECIS_TEST_SEED=" + std::to_string(seed_)};
+  Random random_{seed_};
+  cpu::CpuOps ops_{*GetParam(), 1};
+  reference::ReferenceOps reference_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Isa, CpuOpsTest, testing::ValuesIn(cpu::available_kernels()),
+                         [](const auto& info) { return std::string(info.param->name); });
+
+TEST_P(CpuOpsTest, ExponentialIsAccurate) {
+  std::vector<float> x;
+  for (float value = -104; value < 88.7F; value += 0.00371F) x.push_back(value);
+  for (int i = 0; i < 1000; ++i) x.push_back(random_.normal());
+  std::vector<float> y(x.size());
+  GetParam()->exponential(x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double exact = std::exp(static_cast<double>(x[i]));
+    const float rounded = static_cast<float>(exact);
+    const double ulp = std::nextafter(rounded, std::numeric_limits<float>::infinity()) - rounded;
+    ASSERT_TRUE(std::abs(y[i] - exact) <= 1.5 * ulp) << x[i] << ": " << y[i] << ", expected " << exact;
+  }
+}
+
+TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> x = {0, -0.0F, -infinity, infinity, -1000, 1000, std::nanf(""), 88.8F};
+  std::vector<float> y(x.size());
+  GetParam()->exponential(x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+  EXPECT_TRUE(std::isnan(y[6]));
+  y[6] = 0;
+  EXPECT_EQ(y, (std::vector<float>{1, 1, 0, infinity, 0, infinity, 0, infinity}));
+}
+
+TEST_P(CpuOpsTest, LinearMatches) {
+  for (const DType type : {DType::bf16, DType::f16, DType::f32}) {
+    for (const std::int64_t inputs : {1, 10, 24, 40, 64, 160, 257}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 40, 97}) {
+        const std::int64_t stride = inputs + random_.between(0, 5);
+        const std::vector<float> x = random_.normals((rows - 1) * stride + inputs);
+        const Matrix first(random_, type, random_.between(1, 20), inputs);
+        const Matrix second(random_, type, random_.between(1, 70), inputs);
+        const std::vector<float> bias = random_.normals(second.view.outputs);
+        const std::int64_t y_stride = first.view.outputs + second.view.outputs;  // side by side, as q, k and v are
+        const std::vector<float> before = random_.normals(rows * y_stride);
+        const bool accumulate = random_.between(0, 1) == 1;
+        const auto solve = [&](Ops& ops) {
+          std::vector<float> y = before;
+          const LinearPart parts[] = {{first.view, nullptr, y.data(), y_stride},
+                                      {second.view, bias.data(), y.data() + first.view.outputs, y_stride}};
+          ops.linear({x.data(), stride, rows, parts, accumulate});
+          return y;
+        };
+        SCOPED_TRACE(testing::Message() << name_of(type) << " inputs " << inputs << " rows " << rows);
+        // Sums of `inputs` products of about 1, each rounded to 2^-24.
+        expect_close(solve(ops_), solve(reference_), 1e-6F * static_cast<float>(inputs));
+      }
+    }
+  }
+}
+
+TEST_P(CpuOpsTest, HalvesWidenExactly) {
+  // Every bit pattern of both 16-bit types, through embed.
+  for (const DType type : {DType::f16, DType::bf16}) {
+    std::vector<std::uint16_t> bits(1 << 16);
+    for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
+    const WeightView table{bits.data(), type, 64, 1024};
+    std::vector<std::int32_t> ids(64);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(63 - i);
+    std::vector<float> actual(bits.size());
+    std::vector<float> expected(bits.size());
+    ops_.embed({ids.data(), table, actual.data(), 64});
+    reference_.embed({ids.data(), table, expected.data(), 64});
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      if (std::isnan(expected[i])) {
+        ASSERT_TRUE(std::isnan(actual[i])) << i;
+      } else {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(actual[i]), std::bit_cast<std::uint32_t>(expected[i])) << i;
+      }
+    }
+  }
+}
+
+TEST_P(CpuOpsTest, RowOperationsMatch) {
+  for (const std::int64_t width : {1, 7, 16, 24, 40, 255, 704}) {
+    for (const std::int64_t rows : {1, 3, 40}) {
+      SCOPED_TRACE(testing::Message() << "width " << width << " rows " << rows);
+      const std::vector<float> x = random_.normals(rows * 2 * width);
+      const std::vector<float> weight = random_.normals(width);
+      const auto norm = [&](Ops& ops) {
+        std::vector<float> y(x.begin(), x.begin() + rows * width);
+        ops.rms_norm({y.data(), weight.data(), y.data(), rows, width, 1e-5F});
+        return y;
+      };
+      expect_close(norm(ops_), norm(reference_), 2e-6F);
+      const auto gate = [&](Ops& ops) {
+        std::vector<float> y(static_cast<std::size_t>(rows * width));
+        ops.gate({x.data(), y.data(), rows, width});
+        return y;
+      };
+      expect_close(gate(ops_), gate(reference_), 1e-6F);
+      const auto gather = [&](Ops& ops) {
+        const std::vector<std::int32_t> picked = {static_cast<std::int32_t>(rows - 1), 0,
+                                                  static_cast<std::int32_t>(rows / 2)};
+        std::vector<float> y(static_cast<std::size_t>(3 * width));
+        ops.gather({x.data(), picked.data(), y.data(), 3, width});
+        return y;
+      };
+      expect_same_bits(gather(ops_), gather(reference_));
+    }
+  }
+}
+
+TEST_P(CpuOpsTest, GateHoldsAtExtremes) {
+  const std::vector<float> x = {-1000, -90, 90, 1000, 0, 1, 1, 1, 1, 1};
+  std::vector<float> y(5);
+  ops_.gate({x.data(), y.data(), 1, 5});
+  EXPECT_EQ(y, (std::vector<float>{0, 0, 90, 1000, 0}));
+}
+
+TEST_P(CpuOpsTest, RotationMatches) {
+  std::vector<std::int32_t> positions;
+  for (int i = 0; i < 37; ++i) positions.push_back(static_cast<std::int32_t>(random_.between(0, 1 << 20)));
+  const std::vector<float> frequencies = random_.normals(20);
+  const auto solve = [&](Ops& ops) {
+    std::vector<float> rotation(37 * 40);
+    ops.rotation({positions.data(), frequencies.data(), 1.1F, rotation.data(), 37, 20});
+    return rotation;
+  };
+  expect_same_bits(solve(ops_), solve(reference_));
+}
+
+TEST_P(CpuOpsTest, PlaceMatches) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::int64_t head_dim : {8, 16, 24, 64, 80}) {
+      for (const bool norms : {false, true}) {
+        for (const bool blended : {false, true}) {
+          const HeadShape shape{.heads = 3 * random_.between(1, 2),
+                                .kv_heads = 3,
+                                .head_dim = head_dim,
+                                .page_entries = random_.between(1, 5),
+                                .type = type};
+          const std::int64_t rows = random_.between(1, 12);
+          const std::int64_t width = (shape.heads + 2 * shape.kv_heads) * head_dim;
+          const std::int64_t first_summary = random_.between(0, rows);
+          const std::vector<float> qkv = random_.normals(rows * width);
+          const std::vector<float> own = random_.normals((rows - first_summary) * width);
+          const std::vector<float> weights = random_.normals(2 * head_dim);
+          const std::vector<float> rotation = random_.normals(rows * head_dim);
+          std::vector<std::int64_t> slots(static_cast<std::size_t>(rows + 3));
+          for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<std::int64_t>(i);
+          random_.shuffle(slots);
+          for (std::int64_t& slot : slots) slot = random_.between(0, 4) == 0 ? -1 : slot;
+          const auto solve = [&](Ops& ops) {
+            KvPool pool(shape, rows + 3);
+            std::vector<float> placed = qkv;
+            ops.place({placed.data(), blended ? own.data() : nullptr, first_summary, 0.6F,
+                       norms ? weights.data() : nullptr, norms ? weights.data() + head_dim : nullptr, 1e-6F,
+                       rotation.data(), slots.data(), pool.view, rows, shape.heads});
+            const auto size = static_cast<std::size_t>(size_of(type));
+            for (std::size_t at = 0; at < pool.bytes.size(); at += size) {  // untouched NaNs as a number
+              const float value = type == DType::f32 ? *reinterpret_cast<const float*>(&pool.bytes[at])
+                                                     : to_float(*reinterpret_cast<const Bf16*>(&pool.bytes[at]));
+              placed.push_back(std::isnan(value) ? -1000 : value);
+            }
+            return placed;
+          };
+          SCOPED_TRACE(testing::Message() << name_of(type) << " head_dim " << head_dim << " norms " << norms);
+          std::vector<float> actual = solve(ops_);
+          std::vector<float> expected = solve(reference_);
+          const auto activations = static_cast<std::ptrdiff_t>(qkv.size());
+          expect_close({actual.begin(), actual.begin() + activations},
+                       {expected.begin(), expected.begin() + activations}, 4e-6F);
+          expect_close(actual, expected, type == DType::f32 ? 4e-6F : 0x1p-7F);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CpuOpsTest, StoredValuesAreRoundedToNearestEven) {
+  const HeadShape shape{.heads = 1, .kv_heads = 1, .head_dim = 8, .page_entries = 1, .type = DType::bf16};
+  KvPool pool(shape, 1);
+  std::vector<float> qkv(24, 0);
+  const float values[] = {1 + 0x1p-8F, 1 + 0x3p-8F, 1 + 0x1.1p-8F, -1 - 0x1p-8F,
+                          3.4e38F,     1e-40F,      std::nanf(""), std::numeric_limits<float>::infinity()};
+  std::copy(std::begin(values), std::end(values), qkv.begin() + 16);
+  const std::vector<float> rotation(8, 0);
+  const std::int64_t slot = 0;
+  ops_.place({.qkv = qkv.data(), .rotation = rotation.data(), .slots = &slot, .kv = pool.view, .rows = 1, .heads = 1});
+  for (std::int64_t i = 0; i < 8; ++i) {
+    std::uint16_t bits;
+    std::memcpy(&bits, pool.view.key(0, 0, 0) + pool.view.value_offset + 2 * i, 2);
+    EXPECT_EQ(bits, to_bf16(values[i]).bits) << values[i];
+  }
+}
+
+TEST_P(CpuOpsTest, AttentionMatches) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::int64_t head_dim : {8, 16, 32, 40, 64, 80, 96, 128, 256}) {
+      for (const std::int64_t page_entries : {1, 4, 5, 16, 32}) {
+        const std::int64_t ratios[] = {1, 2, 3, 4, 8};
+        HeadShape shape{
+            .kv_heads = random_.between(1, 3), .head_dim = head_dim, .page_entries = page_entries, .type = type};
+        shape.heads = shape.kv_heads * ratios[random_.between(0, 4)];
+        std::vector<std::vector<RowBounds>> sequences;
+        for (std::int64_t i = random_.between(1, 3); i > 0; --i) {
+          sequences.push_back(random_rows(random_, random_.between(1, 40), random_.between(0, 150)));
+        }
+        const float sharpness = random_.between(0, 3) == 0 ? 8.0F : 1.0F;
+        const AttentionProblem problem(random_, shape, sequences, sharpness);
+        SCOPED_TRACE(testing::Message() << name_of(type) << " head_dim " << head_dim << " page " << page_entries
+                                        << " heads " << shape.heads << "/" << shape.kv_heads);
+        expect_close(problem.solve(ops_), problem.solve(reference_), 5e-6F * sharpness);
+      }
+    }
+  }
+}
+
+// Windows that begin and end on, before and after page and block edges, on either track alone and on both.
+TEST_P(CpuOpsTest, AttentionMatchesAtEdges) {
+  for (const std::int64_t page_entries : {1, 4, 5, 16, 32}) {
+    std::vector<RowBounds> rows;
+    for (const std::int64_t edge :
+         {std::int64_t{0}, page_entries, 2 * page_entries, std::int64_t{32}, std::int64_t{64}}) {
+      for (const std::int64_t low : {edge - 1, edge, edge + 1}) {
+        for (const std::int64_t size : {std::int64_t{1}, page_entries, std::int64_t{31}, std::int64_t{32}}) {
+          if (low < 0) continue;
+          rows.push_back({bounds_of(low, low + size), {}});
+          rows.push_back({{}, bounds_of(low, low + size)});
+          rows.push_back({bounds_of(low, low + size), bounds_of(0, low)});
+        }
+      }
+    }
+    const AttentionProblem problem(random_, {.page_entries = page_entries, .type = DType::f32}, {rows});
+    expect_close(problem.solve(ops_), problem.solve(reference_), 5e-6F);
+  }
+}
+
+TEST_P(CpuOpsTest, PagesAreCopied) {
+  std::vector<float> start = random_.normals(5 * 16);
+  const auto solve = [&](Ops& ops) {
+    std::vector<float> pool = start;
+    const PageCopy copies[] = {{0, 3}, {3, 1}, {4, 0}};
+    ops.copy_pages({reinterpret_cast<std::byte*>(pool.data()), 64, copies});
+    return pool;
+  };
+  expect_same_bits(solve(ops_), solve(reference_));
+}
+
+TEST_P(CpuOpsTest, NoRowsIsNoWork) {
+  ops_.linear({nullptr, 0, 0, {}, false});
+  ops_.rms_norm({nullptr, nullptr, nullptr, 0, 8, 1});
+  ops_.copy_pages({nullptr, 64, {}});
+  ops_.attention({.heads = 2, .kv = {.page_entries = 1, .kv_heads = 1, .head_dim = 8}});
+}
+
+}  // namespace
+}  // namespace precis

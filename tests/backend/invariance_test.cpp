@@ -1,0 +1,149 @@
+// A row's bits do not depend on the rows beside it, on how a step was cut, or on the number of threads.
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/isa.h"
+#include "problems.h"
+
+namespace precis {
+namespace {
+
+std::string isa_name(const testing::TestParamInfo<const cpu::Kernels*>& info) {
+  return info.param->name;
+}
+
+class CpuRowsTest : public testing::TestWithParam<const cpu::Kernels*> {
+ protected:
+  std::uint64_t seed_ = fresh_seed();
+  testing::ScopedTrace trace_{__FILE__, __LINE__, "PRECIS_TEST_SEED=" + std::to_string(seed_)};
+  Random random_{seed_};
+};
+
+class CpuThreadsTest : public CpuRowsTest {};
+
+INSTANTIATE_TEST_SUITE_P(Isa, CpuRowsTest, testing::ValuesIn(cpu::available_kernels()), isa_name);
+INSTANTIATE_TEST_SUITE_P(Isa, CpuThreadsTest, testing::ValuesIn(cpu::available_kernels()), isa_name);
+
+std::vector<float> product(Ops& ops, const WeightView& weight, const std::vector<float>& x, std::int64_t first,
+                           std::int64_t rows) {
+  std::vector<float> y(static_cast<std::size_t>(rows * weight.outputs));
+  const LinearPart part{weight, nullptr, y.data(), weight.outputs};
+  ops.linear({x.data() + first * weight.inputs, weight.inputs, rows, std::span(&part, 1), false});
+  return y;
+}
+
+TEST_P(CpuRowsTest, LinearGivesEachRowTheSameBitsInAnyBatch) {
+  constexpr std::int64_t rows = 200;  // beyond a task's rows
+  cpu::CpuOps ops(*GetParam(), 1);
+  for (const DType type : {DType::bf16, DType::f16, DType::f32}) {
+    for (const std::int64_t inputs : {10, 40, 256}) {
+      const Matrix matrix(random_, type, 45, inputs);
+      const std::vector<float> x = random_.normals(rows * inputs);
+      const std::vector<float> whole = product(ops, matrix.view, x, 0, rows);
+      const auto expected = [&](std::int64_t first, std::int64_t count) {
+        return std::vector<float>(whole.begin() + first * 45, whole.begin() + (first + count) * 45);
+      };
+      for (std::int64_t count = 1; count <= 70; ++count) {
+        expect_same_bits(product(ops, matrix.view, x, 0, count), expected(0, count));
+        expect_same_bits(product(ops, matrix.view, x, rows - count, count), expected(rows - count, count));
+      }
+      for (std::int64_t row = 0; row < rows; ++row) {
+        expect_same_bits(product(ops, matrix.view, x, row, 1), expected(row, 1));
+      }
+    }
+  }
+}
+
+TEST_P(CpuRowsTest, AttentionGivesEachRowTheSameBitsHoweverCut) {
+  cpu::CpuOps ops(*GetParam(), 1);
+  for (const DType type : {DType::bf16, DType::f32}) {
+    for (const std::int64_t group : {1, 2, 3, 8}) {
+      for (const std::int64_t page_entries : {5, 16}) {
+        const HeadShape shape{.heads = 2 * group,
+                              .kv_heads = 2,
+                              .head_dim = 8 * random_.between(1, 10),
+                              .page_entries = page_entries,
+                              .type = type};
+        const AttentionProblem problem(random_, shape,
+                                       {random_rows(random_, random_.between(60, 100), random_.between(0, 150)),
+                                        random_rows(random_, random_.between(1, 9), random_.between(0, 150))});
+        const std::vector<float> whole = problem.solve(ops);
+        for (const std::int64_t piece : {1, 3, 7, 31, 64}) expect_same_bits(problem.solve(ops, piece), whole);
+        expect_same_bits(problem.solve_alone(ops), whole);
+      }
+    }
+  }
+}
+
+TEST_P(CpuThreadsTest, LinearDoesNotDependOnThreads) {
+  const Matrix matrix(random_, DType::bf16, 333, 160);
+  const std::vector<float> x = random_.normals(130 * 160);
+  cpu::CpuOps one(*GetParam(), 1);
+  for (const int threads : {2, 3, 5}) {
+    cpu::CpuOps many(*GetParam(), threads);
+    for (const std::int64_t rows : {1, 2, 7, 130}) {
+      expect_same_bits(product(many, matrix.view, x, 0, rows), product(one, matrix.view, x, 0, rows));
+    }
+  }
+}
+
+TEST_P(CpuThreadsTest, AttentionDoesNotDependOnThreads) {
+  const AttentionProblem problem(
+      random_, {.heads = 6, .kv_heads = 3, .head_dim = 32},
+      {random_rows(random_, 90, 60), random_rows(random_, 1, 100), random_rows(random_, 7, 0)});
+  cpu::CpuOps one(*GetParam(), 1);
+  const std::vector<float> expected = problem.solve(one);
+  for (const int threads : {2, 3, 5}) {
+    cpu::CpuOps many(*GetParam(), threads);
+    for (int round = 0; round < 3; ++round) expect_same_bits(problem.solve(many), expected);
+  }
+}
+
+// Wide enough for every operation to be shared between workers.
+TEST_P(CpuThreadsTest, RowOperationsDoNotDependOnThreads) {
+  constexpr std::int64_t rows = 120;
+  const HeadShape shape{.heads = 4, .kv_heads = 2, .head_dim = 64};
+  constexpr std::int64_t width = 8 * 64;
+  const std::vector<float> qkv = random_.normals(rows * width);
+  const std::vector<float> weight = random_.normals(width);
+  std::vector<std::int32_t> ids(rows);
+  std::vector<std::int64_t> slots(rows);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<std::int32_t>(i % 7);
+    slots[i] = static_cast<std::int64_t>(rows - 1 - static_cast<std::int64_t>(i));
+  }
+  const Matrix table(random_, DType::bf16, 7, width);
+  const auto solve = [&](int threads) {
+    cpu::CpuOps ops(*GetParam(), threads);
+    std::vector<float> x(static_cast<std::size_t>(rows * width));
+    ops.embed({ids.data(), table.view, x.data(), rows});
+    ops.rms_norm({x.data(), weight.data(), x.data(), rows, width, 1e-6F});
+    std::vector<float> gated(static_cast<std::size_t>(rows * width / 2));
+    ops.gate({x.data(), gated.data(), rows, width / 2});
+    std::vector<float> rotation(rows * 64);
+    ops.rotation({ids.data(), weight.data(), 1, rotation.data(), rows, 32});
+    KvPool pool(shape, rows / 16 + 1);
+    std::vector<float> placed = qkv;
+    ops.place({.qkv = placed.data(),
+               .q_norm = weight.data(),
+               .k_norm = weight.data(),
+               .epsilon = 1e-6F,
+               .rotation = rotation.data(),
+               .slots = slots.data(),
+               .kv = pool.view,
+               .rows = rows,
+               .heads = 4});
+    std::vector<float> gathered(static_cast<std::size_t>(rows * width));
+    ops.gather({placed.data(), ids.data(), gathered.data(), rows, width});
+    std::vector<float> all;
+    for (const auto* part : {&x, &gated, &rotation, &placed, &gathered})
+      all.insert(all.end(), part->begin(), part->end());
+    for (const std::byte byte : pool.bytes) all.push_back(static_cast<float>(byte));
+    return all;
+  };
+  const std::vector<float> expected = solve(1);
+  for (const int threads : {2, 3, 5}) expect_same_bits(solve(threads), expected);
+}
+
+}  // namespace
+}  // namespace precis

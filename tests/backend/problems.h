@@ -1,0 +1,280 @@
+// Random inputs for the operations, and the comparison of two backends on them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "device/ops.h"
+#include "tensor/dtype.h"
+
+namespace precis {
+
+// Fresh at each run; PRECIS_TEST_SEED repeats one that failed.
+inline std::uint64_t fresh_seed() {
+  const char* given = std::getenv("PRECIS_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+}
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : engine_(seed) {}
+
+  float normal() { return normal_(engine_); }
+  // In [low, high].
+  std::int64_t between(std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(engine_);
+  }
+  std::vector<float> normals(std::int64_t count) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values) value = normal();
+    return values;
+  }
+  template <typename T>
+  void shuffle(std::vector<T>& values) {
+    std::shuffle(values.begin(), values.end(), engine_);
+  }
+
+ private:
+  std::mt19937_64 engine_;
+  std::normal_distribution<float> normal_;
+};
+
+// Writes `value` as `type` at `to`.
+inline void put(std::byte* to, DType type, float value) {
+  if (type == DType::f32) {
+    std::memcpy(to, &value, sizeof value);
+  } else {
+    const std::uint16_t bits = type == DType::bf16 ? to_bf16(value).bits : to_f16(value).bits;
+    std::memcpy(to, &bits, sizeof bits);
+  }
+}
+
+// A matrix of exactly the bytes that it needs, so that AddressSanitizer sees a read past its end.
+struct Matrix {
+  Matrix(Random& random, DType type, std::int64_t outputs, std::int64_t inputs)
+      : bytes(static_cast<std::size_t>(outputs * inputs * size_of(type))), view{bytes.data(), type, outputs, inputs} {
+    for (std::size_t at = 0; at < bytes.size(); at += static_cast<std::size_t>(size_of(type))) {
+      put(bytes.data() + at, type, random.normal());
+    }
+  }
+
+  std::vector<std::byte> bytes;
+  WeightView view;
+};
+
+// Shape of an attention problem's cache and heads.
+struct HeadShape {
+  std::int64_t heads = 4;
+  std::int64_t kv_heads = 2;
+  std::int64_t head_dim = 64;
+  std::int64_t page_entries = 16;
+  DType type = DType::bf16;
+};
+
+// A pool of pages with two layers in each, of which the second is used; all of it NaN until written.
+struct KvPool {
+  KvPool(const HeadShape& shape, std::int64_t pages) {
+    const std::int64_t side = shape.kv_heads * shape.page_entries * shape.head_dim * size_of(shape.type);
+    bytes.assign(static_cast<std::size_t>(pages * 4 * side), std::byte{0xff});
+    view = {bytes.data(), 4 * side, 2 * side, side, shape.page_entries, shape.kv_heads, shape.head_dim, shape.type};
+  }
+
+  std::vector<std::byte> bytes;
+  KvView view;
+};
+
+// Several sequences' rows with their visible sets. Only what some row sees is written, everything else in the pool is
+// NaN, and pages that no row sees have an id far outside the pool.
+class AttentionProblem {
+ public:
+  AttentionProblem(Random& random, const HeadShape& shape, std::vector<std::vector<RowBounds>> sequences,
+                   float score_scale = 1)
+      : shape_(shape), pool_(shape, pages_of(shape, sequences)) {
+    std::vector<std::int32_t> free_pages;
+    for (std::int64_t page = 0; page < pages_of(shape, sequences); ++page) {
+      free_pages.push_back(static_cast<std::int32_t>(page));
+    }
+    random.shuffle(free_pages);
+    tables_.reserve(2 * sequences.size());
+    for (const std::vector<RowBounds>& rows : sequences) {
+      RowRun run;
+      run.first_row = static_cast<std::int32_t>(bounds_.size());
+      run.rows = static_cast<std::int32_t>(rows.size());
+      run.text = fill(random, rows, &RowBounds::text, free_pages);
+      run.summary = fill(random, rows, &RowBounds::summary, free_pages);
+      runs_.push_back(run);
+      bounds_.insert(bounds_.end(), rows.begin(), rows.end());
+    }
+    stride_ = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+    q_ = random.normals(rows() * stride_);
+    scale_ = score_scale / std::sqrt(static_cast<float>(shape.head_dim));
+  }
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(bounds_.size()); }
+  std::int64_t row_width() const { return shape_.heads * shape_.head_dim; }
+
+  // All rows, with every run cut into pieces of at most `piece` rows.
+  std::vector<float> solve(Ops& ops, std::int64_t piece = 1 << 20) const {
+    std::vector<RowRun> runs;
+    for (const RowRun& run : runs_) {
+      for (std::int32_t row = 0; row < run.rows; row += static_cast<std::int32_t>(piece)) {
+        RowRun part = run;
+        part.first_row += row;
+        part.rows = std::min(static_cast<std::int32_t>(piece), run.rows - row);
+        runs.push_back(part);
+      }
+    }
+    std::vector<float> out(static_cast<std::size_t>(rows() * row_width()), -7);
+    ops.attention(arguments(out.data(), runs, q_.data(), bounds_.data()));
+    return out;
+  }
+
+  // Row by row, each in a call of its own.
+  std::vector<float> solve_alone(Ops& ops) const {
+    std::vector<float> out(static_cast<std::size_t>(rows() * row_width()), -7);
+    for (const RowRun& run : runs_) {
+      for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
+        RowRun one = run;
+        one.first_row = 0;
+        one.rows = 1;
+        ops.attention(arguments(out.data() + row * row_width(), std::span(&one, 1), q_.data() + row * stride_,
+                                bounds_.data() + row));
+      }
+    }
+    return out;
+  }
+
+ private:
+  static std::int64_t pages_of(const HeadShape& shape, const std::vector<std::vector<RowBounds>>& sequences) {
+    std::int64_t pages = 1;
+    for (const std::vector<RowBounds>& rows : sequences) {
+      std::int64_t text = 0;
+      std::int64_t summary = 0;
+      for (const RowBounds& row : rows) {
+        text = std::max<std::int64_t>(text, row.text.high);
+        summary = std::max<std::int64_t>(summary, row.summary.high);
+      }
+      pages += text / shape.page_entries + summary / shape.page_entries + 2;
+    }
+    return pages;
+  }
+
+  AttentionArgs arguments(float* out, std::span<const RowRun> runs, const float* q, const RowBounds* bounds) const {
+    return {q, stride_, out, shape_.heads, scale_, pool_.view, runs, bounds};
+  }
+
+  TrackPages fill(Random& random, const std::vector<RowBounds>& rows, Bounds RowBounds::*track,
+                  std::vector<std::int32_t>& free_pages) {
+    constexpr std::int32_t nowhere = -(1 << 28);
+    std::map<std::int64_t, std::int32_t> pages;
+    std::map<std::int64_t, bool> written;
+    for (const RowBounds& row : rows) {
+      for (std::int64_t entry = (row.*track).low; entry < (row.*track).high; ++entry) {
+        if (written[entry]) continue;
+        written[entry] = true;
+        const std::int64_t page = entry / shape_.page_entries;
+        if (!pages.contains(page)) {
+          pages[page] = free_pages.back();
+          free_pages.pop_back();
+        }
+        write(random, pages[page], entry % shape_.page_entries);
+      }
+    }
+    std::vector<std::int32_t>& table = tables_.emplace_back();
+    if (pages.empty()) return {};
+    const std::int64_t first = pages.begin()->first;
+    table.assign(static_cast<std::size_t>(pages.rbegin()->first - first + 1), nowhere);
+    for (const auto& [page, id] : pages) table[static_cast<std::size_t>(page - first)] = id;
+    return {table.data(), static_cast<std::int32_t>(first)};
+  }
+
+  void write(Random& random, std::int64_t page, std::int64_t entry) {
+    const std::int64_t size = size_of(shape_.type);
+    for (std::int64_t head = 0; head < shape_.kv_heads; ++head) {
+      std::byte* key = pool_.view.key(page, head, entry);
+      for (std::int64_t d = 0; d < shape_.head_dim; ++d) {
+        put(key + d * size, shape_.type, random.normal());
+        put(key + pool_.view.value_offset + d * size, shape_.type, random.normal());
+      }
+    }
+  }
+
+  HeadShape shape_;
+  KvPool pool_;
+  std::vector<std::vector<std::int32_t>> tables_;
+  std::vector<RowRun> runs_;
+  std::vector<RowBounds> bounds_;
+  std::vector<float> q_;
+  std::int64_t stride_ = 0;
+  float scale_ = 0;
+};
+
+inline Bounds bounds_of(std::int64_t low, std::int64_t high) {
+  return {static_cast<std::int32_t>(low), static_cast<std::int32_t>(high)};
+}
+
+// Rows of one sequence from text position `start` on, under a random rule: dense, a sliding window, a KSA summary
+// layer's text rows or its summary rows, or intervals without any order.
+inline std::vector<RowBounds> random_rows(Random& random, std::int64_t rows, std::int64_t start) {
+  std::vector<RowBounds> bounds;
+  const std::int64_t rule = random.between(0, 4);
+  const std::int64_t window = random.between(1, 70);
+  const std::int64_t chunk = random.between(1, 9);
+  const std::int64_t summaries = random.between(1, 3);
+  const std::int64_t chunks_kept = random.between(0, 6);
+  for (std::int64_t t = start; t < start + rows; ++t) {
+    RowBounds row;
+    const std::int64_t c = t / chunk;
+    const std::int64_t left = std::max<std::int64_t>(0, c - chunks_kept);
+    switch (rule) {
+      case 0:
+        row.text = bounds_of(0, t + 1);
+        break;
+      case 1:
+        row.text = bounds_of(std::max<std::int64_t>(0, t + 1 - window), t + 1);
+        break;
+      case 2:
+        row.text = bounds_of(left * chunk, t + 1);
+        row.summary = bounds_of(0, left * summaries);
+        break;
+      case 3:  // t counts summary rows here
+        row.text = bounds_of(t / summaries * chunk, (t / summaries + 1) * chunk);
+        row.summary = bounds_of(t / summaries * summaries, t + 1);
+        break;
+      default:
+        for (Bounds* track : {&row.text, &row.summary}) {
+          const std::int64_t low = random.between(0, 200);
+          *track = bounds_of(low, low + random.between(0, 1) * random.between(0, 90));
+        }
+        if (row.text.empty() && row.summary.empty()) row.text = bounds_of(t, t + 1);
+        break;
+    }
+    bounds.push_back(row);
+  }
+  return bounds;
+}
+
+inline void expect_close(const std::vector<float>& actual, const std::vector<float>& expected, float tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    // Written so that a NaN fails too.
+    ASSERT_TRUE(std::abs(actual[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])))
+        << "element " << i << ": " << actual[i] << ", expected " << expected[i];
+  }
+}
+
+inline void expect_same_bits(const std::vector<float>& actual, const std::vector<float>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(actual[i]), std::bit_cast<std::uint32_t>(expected[i]))
+        << "element " << i << ": " << actual[i] << ", expected " << expected[i];
+  }
+}
+
+}  // namespace precis
