@@ -21,10 +21,10 @@ struct CheckpointReport {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t embeddings = 0;   // rows of the embedding table
-  std::int64_t vocabulary = 0;   // ids that can be predicted
-  std::int64_t context = 0;      // text tokens
-  std::string rope;              // "theta 500000", "yarn, theta 1000000, factor 4, ..."
+  std::int64_t embeddings = 0;  // rows of the embedding table
+  std::int64_t vocabulary = 0;  // ids that can be predicted
+  std::int64_t context = 0;     // text tokens
+  std::string rope;             // "theta 500000", "yarn, theta 1000000, factor 4, ..."
   bool tied_head = false;
   std::int64_t chunk_text = 0;     // k; 0: no summary attention
   std::int64_t chunk_summary = 0;  // S
@@ -33,9 +33,9 @@ struct CheckpointReport {
   std::int64_t parameters = 0;     // elements of all tensors that the model uses
   std::int64_t bytes = 0;          // of the same tensors, as stored
   std::int64_t tensors = 0;
-  std::vector<std::string> files;  // tensor files
+  std::vector<std::string> files;                                   // tensor files
   std::vector<std::pair<std::string, std::int64_t>> bytes_by_type;  // "bf16", bytes
-  std::vector<std::string> unused;  // tensors that the model has no use for
+  std::vector<std::string> unused;                                  // tensors that the model has no use for
   std::int64_t kv_bytes_per_token_full = 0;  // bf16 K and V of one text token if every layer kept it
 };
 

@@ -21,9 +21,9 @@ struct EngineOptions {
   // either way, and weights stay as they are in the checkpoint.
   std::string compute = "bf16";
 
-  // "f32": rotary frequencies are floats, as in training and in a model that transformers loads in any type. "bf16": they
-  // are rounded to bf16, as transformers computes after `model.to(torch.bfloat16)` (also when cast back to float). Only
-  // for comparing with numbers that were made so: it turns far positions by whole radians.
+  // "f32": rotary frequencies are floats, as in training and in a model that transformers loads in any type. "bf16":
+  // they are rounded to bf16, as transformers computes after `model.to(torch.bfloat16)` (also when cast back to float).
+  // Only for comparing with numbers that were made so: it turns far positions by whole radians.
   std::string rope_frequencies = "f32";
 
   // Longest sequence (prompt and answer), in text tokens. 0: what the model was made for.

@@ -10,10 +10,10 @@ namespace precis {
 // One kind of KV entries of one sequence, summed over the layers that hold it. One entry is K and V of one token in one
 // layer.
 struct KvKind {
-  std::string name;                   // "text in full layers", "text in windows", "summaries"
+  std::string name;  // "text in full layers", "text in windows", "summaries"
   std::int64_t layers = 0;
-  std::int64_t entries = 0;           // that the formula says are held at this length (KSA.md, "What must be kept")
-  std::int64_t held_entries = 0;      // that the page tables hold, page rounding included
+  std::int64_t entries = 0;       // that the formula says are held at this length (KSA.md, "What must be kept")
+  std::int64_t held_entries = 0;  // that the page tables hold, page rounding included
   std::int64_t entry_bytes = 0;
 };
 
@@ -21,8 +21,8 @@ struct KvReport {
   std::int64_t tokens = 0;  // text tokens computed
   std::vector<KvKind> kinds;
   std::int64_t formula_bytes = 0;
-  std::int64_t held_bytes = 0;       // whole pages
-  std::int64_t full_bytes = 0;       // the same model with full attention in every layer
+  std::int64_t held_bytes = 0;  // whole pages
+  std::int64_t full_bytes = 0;  // the same model with full attention in every layer
   std::int64_t page_bytes = 0;
   std::int64_t page_entries = 0;
 };
@@ -33,7 +33,7 @@ struct MemoryReport {
   std::int64_t pool_bytes = 0;       // the KV pool's size; a CPU's memory is taken as pages are first used
   std::int64_t page_bytes = 0;
   std::int64_t pages = 0;
-  std::int64_t pages_used = 0;    // by running sequences and the prefix cache; shared pages count once
+  std::int64_t pages_used = 0;       // by running sequences and the prefix cache; shared pages count once
   std::int64_t cached_prefixes = 0;  // places where a later request can set in
 };
 

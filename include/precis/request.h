@@ -26,7 +26,7 @@ struct SamplingOptions {
 
 struct Request {
   std::vector<std::int32_t> ids;  // the prompt, at least one id
-  std::int64_t max_tokens = 0;    // tokens to generate, at most; 0: none (the prompt is computed); < 0: up to the context
+  std::int64_t max_tokens = 0;  // tokens to generate, at most; 0: none (the prompt is computed); < 0: up to the context
   SamplingOptions sampling;
   std::vector<std::string> stop;       // the answer ends before the first of these texts
   std::vector<std::int32_t> stop_ids;  // the answer ends at these ids, beside the model's own

@@ -29,9 +29,9 @@ struct Usage {
   std::int64_t reused_tokens = 0;  // of the prompt, taken from the prefix cache
   std::int64_t answer_tokens = 0;
   int preemptions = 0;
-  double wait_seconds = 0;    // from submission to the first step
-  double prompt_seconds = 0;  // from the first step to the first token
-  double answer_seconds = 0;  // from the first token to the last
+  double wait_seconds = 0;        // from submission to the first step
+  double prompt_seconds = 0;      // from the first step to the first token
+  double answer_seconds = 0;      // from the first token to the last
   std::uint64_t logits_hash = 0;  // FNV-1a of the bytes of the last logits
   KvReport kv;                    // what the sequence held when it ended
 };

@@ -44,8 +44,8 @@ decltype(auto) within(std::string_view place, Work&& work) {
 }  // namespace precis
 
 // On in all builds. Extra arguments are a format string and its values.
-#define PRECIS_CHECK(condition, ...)                                                                 \
-  do {                                                                                               \
-    if (!(condition)) [[unlikely]]                                                                   \
+#define PRECIS_CHECK(condition, ...)                                                             \
+  do {                                                                                           \
+    if (!(condition)) [[unlikely]]                                                               \
       ::precis::broken_invariant(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

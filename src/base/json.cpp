@@ -56,13 +56,27 @@ JsonView JsonView::read(const std::filesystem::path& path, std::int64_t max_byte
   return parse(read_text(path, max_bytes), path.string());
 }
 
-bool JsonView::is_null() const { return node_->is_null(); }
-bool JsonView::is_object() const { return node_->is_object(); }
-bool JsonView::is_array() const { return node_->is_array(); }
-bool JsonView::is_string() const { return node_->is_string(); }
-bool JsonView::is_number() const { return node_->is_number(); }
-bool JsonView::is_integer() const { return node_->is_number_integer(); }
-bool JsonView::is_bool() const { return node_->is_boolean(); }
+bool JsonView::is_null() const {
+  return node_->is_null();
+}
+bool JsonView::is_object() const {
+  return node_->is_object();
+}
+bool JsonView::is_array() const {
+  return node_->is_array();
+}
+bool JsonView::is_string() const {
+  return node_->is_string();
+}
+bool JsonView::is_number() const {
+  return node_->is_number();
+}
+bool JsonView::is_integer() const {
+  return node_->is_number_integer();
+}
+bool JsonView::is_bool() const {
+  return node_->is_boolean();
+}
 
 JsonView JsonView::at(std::string_view key) const {
   if (!is_object()) refuse("expected an object");
@@ -128,9 +142,13 @@ const std::string& JsonView::string() const {
   return node_->get_ref<const std::string&>();
 }
 
-std::string JsonView::place() const { return path_.empty() ? file_ : fmt::format("{}: {}", file_, path_); }
+std::string JsonView::place() const {
+  return path_.empty() ? file_ : fmt::format("{}: {}", file_, path_);
+}
 
-void JsonView::refuse(std::string_view complaint) const { fail("{}: {}, found {}", place(), complaint, shown()); }
+void JsonView::refuse(std::string_view complaint) const {
+  fail("{}: {}, found {}", place(), complaint, shown());
+}
 
 std::string JsonView::shown() const {
   std::string text = node_->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);

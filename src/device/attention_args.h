@@ -70,8 +70,8 @@ struct AttentionArgs {
   std::int64_t heads = 0;
   float scale = 0;
   KvView kv;
-  std::span<const RowRun> runs;         // host memory of the span; they cover every row once
-  const RowBounds* bounds = nullptr;    // [rows]
+  std::span<const RowRun> runs;       // host memory of the span; they cover every row once
+  const RowBounds* bounds = nullptr;  // [rows]
 };
 
 }  // namespace precis

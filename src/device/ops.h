@@ -59,8 +59,8 @@ struct LinearArgs {
   bool accumulate = false;            // add to y (a residual) instead of overwriting it
 };
 
-// cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all layers.
-// Angles are rounded to float before cos and sin, as Hugging Face computes them.
+// cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all
+// layers. Angles are rounded to float before cos and sin, as Hugging Face computes them.
 struct RotationArgs {
   const std::int32_t* positions;  // [rows]
   const float* frequencies;       // [pairs], radians a position

@@ -25,9 +25,15 @@ std::string TextCodec::decode(std::span<const std::int32_t> ids, bool show_speci
   return tokenizer_->decode(ids, !show_special);
 }
 
-std::string TextCodec::piece(std::int32_t id) const { return tokenizer_->piece(id); }
-std::int64_t TextCodec::vocabulary() const { return tokenizer_->vocab_size(); }
-std::optional<std::int32_t> TextCodec::begin_id() const { return tokenizer_->bos_id(); }
+std::string TextCodec::piece(std::int32_t id) const {
+  return tokenizer_->piece(id);
+}
+std::int64_t TextCodec::vocabulary() const {
+  return tokenizer_->vocab_size();
+}
+std::optional<std::int32_t> TextCodec::begin_id() const {
+  return tokenizer_->bos_id();
+}
 
 std::vector<std::int32_t> TextCodec::encode_chat(std::span<const ChatMessage> messages, const std::string& name) const {
   if (!name.empty() && name != "chatml") fail("chat template: '{}', expected chatml", name);

@@ -12,8 +12,19 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stop
 std::string StopMatcher::push(std::string_view text) {
   if (found_) return {};
   held_ += text;
+  // The stop text that is complete first, and of several that end together the longest: so the result does not depend
+  // on how the text was cut.
   std::size_t first = std::string::npos;
-  for (const std::string& stop : stops_) first = std::min(first, held_.find(stop));
+  std::size_t first_end = std::string::npos;
+  for (const std::string& stop : stops_) {
+    const std::size_t begin = held_.find(stop);
+    if (begin == std::string::npos) continue;
+    const std::size_t end = begin + stop.size();
+    if (end < first_end || (end == first_end && begin < first)) {
+      first = begin;
+      first_end = end;
+    }
+  }
   if (first != std::string::npos) {
     found_ = true;
     held_.resize(first);

@@ -1,4 +1,4 @@
-// Finds the first of some texts in a stream, and holds back what may yet become one of them.
+// Finds the first of some texts that is complete in a stream, and holds back what may yet become one of them.
 #pragma once
 
 #include <string>

@@ -34,9 +34,15 @@ const TypeInfo& info(DType type) {
 
 }  // namespace
 
-std::int64_t size_of(DType type) { return info(type).size; }
-std::string_view name_of(DType type) { return info(type).name; }
-std::string_view safetensors_name(DType type) { return info(type).safetensors; }
+std::int64_t size_of(DType type) {
+  return info(type).size;
+}
+std::string_view name_of(DType type) {
+  return info(type).name;
+}
+std::string_view safetensors_name(DType type) {
+  return info(type).safetensors;
+}
 
 std::optional<DType> dtype_from_safetensors(std::string_view name) {
   for (const TypeInfo& entry : types) {

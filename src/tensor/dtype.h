@@ -28,7 +28,9 @@ struct F16 {
   std::uint16_t bits;
 };
 
-inline float to_float(Bf16 value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16); }
+inline float to_float(Bf16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
 
 // Rounds to nearest, ties to even; a NaN stays a NaN.
 inline Bf16 to_bf16(float value) {

@@ -13,7 +13,9 @@ std::int64_t TensorView::elements() const {
   return product;
 }
 
-std::string shown_shape(std::span<const std::int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shown_shape(std::span<const std::int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 void expect_shape(std::string_view name, const TensorView& tensor, std::initializer_list<NamedSize> sizes) {
   const bool equal = std::equal(sizes.begin(), sizes.end(), tensor.shape.begin(), tensor.shape.end(),
@@ -38,10 +40,17 @@ std::vector<float> to_floats(std::string_view name, const TensorView& tensor) {
     }
   };
   switch (tensor.type) {
-    case DType::f32: each(float{}); break;
-    case DType::f16: each(F16{}); break;
-    case DType::bf16: each(Bf16{}); break;
-    default: fail("{}: type {}, expected f32, f16 or bf16", name, name_of(tensor.type));
+    case DType::f32:
+      each(float{});
+      break;
+    case DType::f16:
+      each(F16{});
+      break;
+    case DType::bf16:
+      each(Bf16{});
+      break;
+    default:
+      fail("{}: type {}, expected f32, f16 or bf16", name, name_of(tensor.type));
   }
   return values;
 }

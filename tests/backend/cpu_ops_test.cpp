@@ -269,7 +269,7 @@ TEST_P(CpuOpsTest, NoRowsIsNoWork) {
   ops_.linear({nullptr, 0, 0, {}, false});
   ops_.rms_norm({nullptr, nullptr, nullptr, 0, 8, 1});
   ops_.copy_pages({nullptr, 64, {}});
-  ops_.attention({.heads = 2, .kv = {.page_entries = 1, .kv_heads = 1, .head_dim = 8}});
+  ops_.attention({.heads = 2, .kv = {.page_entries = 1, .kv_heads = 1, .head_dim = 8}, .runs = {}});
 }
 
 }  // namespace

@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <numeric>
+#include <vector>
 
 #include "backend/cpu/isa.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "device/ops.h"
 
 namespace precis {
 namespace {

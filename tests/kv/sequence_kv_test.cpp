@@ -37,18 +37,20 @@ TEST(SequenceKvTest, GroupsAreTrimmedOneByOne) {
   PagePool pool(20);
   SequenceKv kv(geometry, pool);
   std::vector<PageCopy> copies;
-  kv.prepare({.text_from = 0, .text_to = 9, .summary_from = 0, .summary_to = 2}, copies);
+  kv.prepare({.text_from = 0, .text_to = 9, .summary_from = 0, .summary_to = 5}, copies);
   kv.trim(0, {.text_from = 0, .summary_from = nothing_kept});
   EXPECT_EQ(kv.text(0).pages().size(), 3U);
   EXPECT_TRUE(kv.summary(0).pages().empty());
   kv.trim(1, {.text_from = 8, .summary_from = 0});
   EXPECT_EQ(kv.text(1).first_page(), 2);
   EXPECT_EQ(kv.text(1).pages().size(), 1U);
-  EXPECT_EQ(kv.summary(1).pages().size(), 1U);
-  EXPECT_EQ(pool.used_pages(), 3 + 1 + 1);
+  EXPECT_EQ(kv.summary(1).pages().size(), 2U);
+  EXPECT_EQ(pool.used_pages(), 3 + 1 + 2);
   // A track that was given back goes on where the sequence is.
-  kv.prepare({.text_from = 9, .text_to = 9, .summary_from = 9, .summary_to = 10}, copies);
-  EXPECT_EQ(kv.summary(0).first_page(), 2);
+  kv.prepare({.text_from = 9, .text_to = 9, .summary_from = 5, .summary_to = 6}, copies);
+  EXPECT_EQ(kv.summary(0).first_page(), 1);
+  EXPECT_EQ(kv.summary(0).pages().size(), 1U);
+  EXPECT_EQ(kv.summary(1).first_page(), 0);
 }
 
 TEST(SequenceKvTest, TruncateKeepsTheBeginning) {

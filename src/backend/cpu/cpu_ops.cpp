@@ -18,6 +18,7 @@ constexpr std::int64_t max_tile_rows = 64;
 // A block of weights that stays in the second-level cache while all row tiles of a task pass over it.
 constexpr std::int64_t weight_block_bytes = 128 << 10;
 constexpr std::int64_t row_block = 96;
+constexpr std::size_t scratch_alignment = 64;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -70,13 +71,17 @@ void CpuOps::for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each
   });
 }
 
-float* CpuOps::scratch(int worker, std::int64_t floats) {
-  constexpr std::size_t alignment = 64;
-  std::vector<float>& memory = scratch_[static_cast<std::size_t>(worker)];
-  const std::size_t wanted = static_cast<std::size_t>(floats) + alignment / sizeof(float);
-  if (memory.size() < wanted) memory.resize(wanted);
-  const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-  return memory.data() + (alignment - address % alignment) % alignment / sizeof(float);
+void CpuOps::reserve_scratch(std::int64_t floats) {
+  const auto wanted = static_cast<std::size_t>(floats) + scratch_alignment / sizeof(float);
+  for (std::vector<float>& memory : scratch_) {
+    if (memory.size() < wanted) memory.resize(wanted);
+  }
+}
+
+float* CpuOps::scratch(int worker) {
+  float* memory = scratch_[static_cast<std::size_t>(worker)].data();
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  return memory + (scratch_alignment - address % scratch_alignment) % scratch_alignment / sizeof(float);
 }
 
 void CpuOps::embed(const EmbedArgs& args) {
@@ -181,7 +186,7 @@ void CpuOps::attention(const AttentionArgs& args) {
       tiles_.push_back({&run, run.first_row + row, std::min(tile_rows, run.rows - row)});
     }
   }
-  const std::int64_t scratch_floats = kernels_.attention_scratch(tile_rows, group, kv.head_dim);
+  reserve_scratch(kernels_.attention_scratch(tile_rows, group, kv.head_dim));
   const Element type = kv_element_of(kv.type);
   const auto count = static_cast<std::int64_t>(tiles_.size()) * kv.kv_heads;
   constexpr std::int64_t bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t);
@@ -210,7 +215,7 @@ void CpuOps::attention(const AttentionArgs& args) {
                         .value_offset = kv.value_offset,
                         .page_entries = kv.page_entries,
                         .type = type,
-                        .scratch = scratch(worker, scratch_floats)});
+                        .scratch = scratch(worker)});
   });
 }
 

@@ -41,7 +41,10 @@ class CpuOps final : public Ops {
   // Calls each(row) for every row, on several workers where `row_cost` (element operations a row) makes that pay.
   template <typename Each>
   void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
-  float* scratch(int worker, std::int64_t floats);
+  // Grows every worker's scratch memory to `floats`: before the work, as workers must not throw.
+  void reserve_scratch(std::int64_t floats);
+  // Aligned to 64.
+  float* scratch(int worker);
 
   const Kernels& kernels_;
   ThreadPool pool_;
