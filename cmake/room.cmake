@@ -3,7 +3,10 @@ add_library(precis_options INTERFACE)
 target_compile_options(precis_options INTERFACE
   -Wall -Wextra -Wconversion -Werror -fno-omit-frame-pointer)
 if(PRECIS_SANITIZE)
-  target_compile_options(precis_options INTERFACE -fsanitize=${PRECIS_SANITIZE} -fno-sanitize-recover=all)
+  # Warnings stay warnings here: instrumented code makes GCC 12 warn of what cannot happen (its manual says so of
+  # -Wmaybe-uninitialized). The release build, which CI makes first, has them as errors.
+  target_compile_options(precis_options INTERFACE
+    -fsanitize=${PRECIS_SANITIZE} -fno-sanitize-recover=all -Wno-error)
   target_link_options(precis_options INTERFACE -fsanitize=${PRECIS_SANITIZE})
 endif()
 target_include_directories(precis_options INTERFACE
