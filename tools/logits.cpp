@@ -50,8 +50,9 @@ void check_output(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(folder)) {
     throw std::runtime_error(fmt::format("--output: {}: no such folder", folder.string()));
   }
-  if (std::filesystem::is_directory(path)) {
-    throw std::runtime_error(fmt::format("--output: {}: is a folder, a file is expected", path.string()));
+  // The file is written beside `path` and renamed over it: a device or a pipe would be replaced, not written to.
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+    throw std::runtime_error(fmt::format("--output: {}: is no regular file, a file is expected", path.string()));
   }
 }
 

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <cmath>
 
 #include "checkpoint/safetensors_file.h"
@@ -60,6 +62,15 @@ TEST_F(LogitsTest, OutputIsWrittenWholeOrNotAtAll) {
   const std::string output = folder_.path() / "logits.safetensors";
   expect_refused(precis({"logits", "-m", base_, "--ids", "-", "-o", output}, "[[1, 2], [5000]]"), "5000");
   EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
+// The output is renamed into place, which would put a file where the device or pipe was.
+TEST_F(LogitsTest, OutputThatIsNoRegularFileStaysWhatItIs) {
+  const std::filesystem::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  expect_refused(precis({"logits", "-m", base_, "--ids", "-", "-o", pipe}, "[[1, 2]]"), "no regular file");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  expect_refused(precis({"logits", "-m", base_, "--ids", "-", "-o", folder_.path()}, "[[1, 2]]"), "no regular file");
 }
 
 }  // namespace
