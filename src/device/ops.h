@@ -6,22 +6,29 @@
 // or of the number of threads. So a sequence alone, in a batch or cut at any place gives the same bits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "device/attention_args.h"
-#include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace precis {
 
-// A matrix [outputs, inputs] as the checkpoint stores it: y = W x. Type bf16, f16 or f32; rows contiguous.
+// A matrix [outputs, inputs] as the checkpoint stores it: y = W x. Rows of values and rows of scales are each
+// contiguous.
 struct WeightView {
-  const void* data = nullptr;
-  DType type = DType::bf16;
+  const std::byte* data = nullptr;
+  const F16* scales = nullptr;  // of quantized formats
+  WeightFormat format = WeightFormat::bf16;
   std::int64_t outputs = 0;
   std::int64_t inputs = 0;
 
   explicit operator bool() const { return data != nullptr; }
+  const std::byte* row(std::int64_t output) const { return data + output * value_row_bytes(format, inputs); }
+  const F16* row_scales(std::int64_t output) const {
+    return scales + output * scale_row_bytes(format, inputs) / static_cast<std::int64_t>(sizeof(F16));
+  }
 };
 
 // x[r] = table[ids[r]]

@@ -64,7 +64,11 @@ class Loader {
     if (type != DType::bf16 && type != DType::f16 && type != DType::f32) {
       fail("{}: type {}, expected bf16, f16 or f32", name, name_of(type));
     }
-    return {keep(tensor), type, outputs, inputs};
+    return {.data = static_cast<const std::byte*>(keep(tensor)),
+            .scales = nullptr,
+            .format = format_of(type),
+            .outputs = outputs,
+            .inputs = inputs};
   }
 
   const float* vector(const std::string& name, std::int64_t size) {

@@ -50,7 +50,7 @@ TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
 }
 
 TEST_P(CpuOpsTest, LinearMatches) {
-  for (const DType type : {DType::bf16, DType::f16, DType::f32}) {
+  for (const WeightFormat type : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
     for (const std::int64_t inputs : {1, 10, 24, 40, 64, 160, 257}) {
       for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 40, 97}) {
         const std::int64_t stride = inputs + random_.between(0, 5);
@@ -78,10 +78,10 @@ TEST_P(CpuOpsTest, LinearMatches) {
 
 TEST_P(CpuOpsTest, HalvesWidenExactly) {
   // Every bit pattern of both 16-bit types, through embed.
-  for (const DType type : {DType::f16, DType::bf16}) {
+  for (const WeightFormat format : {WeightFormat::f16, WeightFormat::bf16}) {
     std::vector<std::uint16_t> bits(1 << 16);
     for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
-    const WeightView table{bits.data(), type, 64, 1024};
+    const WeightView table{reinterpret_cast<const std::byte*>(bits.data()), nullptr, format, 64, 1024};
     std::vector<std::int32_t> ids(64);
     for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(63 - i);
     std::vector<float> actual(bits.size());

@@ -35,7 +35,7 @@ std::vector<float> product(Ops& ops, const WeightView& weight, const std::vector
 TEST_P(CpuRowsTest, LinearGivesEachRowTheSameBitsInAnyBatch) {
   constexpr std::int64_t rows = 200;  // beyond a task's rows
   cpu::CpuOps ops(*GetParam(), 1);
-  for (const DType type : {DType::bf16, DType::f16, DType::f32}) {
+  for (const WeightFormat type : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
     for (const std::int64_t inputs : {10, 40, 256}) {
       const Matrix matrix(random_, type, 45, inputs);
       const std::vector<float> x = random_.normals(rows * inputs);
@@ -76,7 +76,7 @@ TEST_P(CpuRowsTest, AttentionGivesEachRowTheSameBitsHoweverCut) {
 }
 
 TEST_P(CpuThreadsTest, LinearDoesNotDependOnThreads) {
-  const Matrix matrix(random_, DType::bf16, 333, 160);
+  const Matrix matrix(random_, WeightFormat::bf16, 333, 160);
   const std::vector<float> x = random_.normals(130 * 160);
   cpu::CpuOps one(*GetParam(), 1);
   for (const int threads : {2, 3, 5}) {
@@ -112,7 +112,7 @@ TEST_P(CpuThreadsTest, RowOperationsDoNotDependOnThreads) {
     ids[i] = static_cast<std::int32_t>(i % 7);
     slots[i] = static_cast<std::int64_t>(rows - 1 - static_cast<std::int64_t>(i));
   }
-  const Matrix table(random_, DType::bf16, 7, width);
+  const Matrix table(random_, WeightFormat::bf16, 7, width);
   const auto solve = [&](int threads) {
     cpu::CpuOps ops(*GetParam(), threads);
     std::vector<float> x(static_cast<std::size_t>(rows * width));

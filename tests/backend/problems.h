@@ -60,14 +60,28 @@ inline void put(std::byte* to, DType type, float value) {
 
 // A matrix of exactly the bytes that it needs, so that AddressSanitizer sees a read past its end.
 struct Matrix {
-  Matrix(Random& random, DType type, std::int64_t outputs, std::int64_t inputs)
-      : bytes(static_cast<std::size_t>(outputs * inputs * size_of(type))), view{bytes.data(), type, outputs, inputs} {
-    for (std::size_t at = 0; at < bytes.size(); at += static_cast<std::size_t>(size_of(type))) {
-      put(bytes.data() + at, type, random.normal());
+  Matrix(Random& random, WeightFormat format, std::int64_t outputs, std::int64_t inputs)
+      : bytes(static_cast<std::size_t>(outputs * value_row_bytes(format, inputs))),
+        scales(static_cast<std::size_t>(outputs * scale_row_bytes(format, inputs)) / sizeof(F16)),
+        view{bytes.data(), scales.data(), format, outputs, inputs} {
+    for (std::int64_t output = 0; output < outputs; ++output) {
+      std::byte* values = bytes.data() + output * value_row_bytes(format, inputs);
+      const std::vector<float> row = random.normals(inputs);
+      if (is_quantized(format)) {
+        quantize_row(format, row, values, scales.data() + output * scale_row_bytes(format, inputs) / 2);
+        continue;
+      }
+      const DType type = format == WeightFormat::f32   ? DType::f32
+                         : format == WeightFormat::f16 ? DType::f16
+                                                       : DType::bf16;
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        put(values + i * size_of(type), type, row[static_cast<std::size_t>(i)]);
+      }
     }
   }
 
   std::vector<std::byte> bytes;
+  std::vector<F16> scales;
   WeightView view;
 };
 

@@ -30,7 +30,7 @@ class ReferenceTest : public testing::Test {
 TEST_F(ReferenceTest, LinearIsTheMatrixProduct) {
   // [[1, 2, 3], [-1, 0, 0.5]], exact in every type.
   for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
-    Matrix matrix(random_, type, 2, 3);
+    Matrix matrix(random_, format_of(type), 2, 3);
     const float weights[] = {1, 2, 3, -1, 0, 0.5F};
     for (std::size_t i = 0; i < 6; ++i) {
       put(matrix.bytes.data() + static_cast<std::int64_t>(i) * size_of(type), type, weights[i]);
@@ -48,7 +48,7 @@ TEST_F(ReferenceTest, LinearIsTheMatrixProduct) {
 }
 
 TEST_F(ReferenceTest, EmbedAndGatherCopyRows) {
-  const Matrix table(random_, DType::f32, 3, 2);
+  const Matrix table(random_, WeightFormat::f32, 3, 2);
   const auto* values = reinterpret_cast<const float*>(table.bytes.data());
   const std::vector<std::int32_t> ids = {2, 0, 2};
   std::vector<float> x(6);

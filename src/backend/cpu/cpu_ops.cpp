@@ -24,34 +24,30 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-Element element_of(DType type) {
-  switch (type) {
-    case DType::f32:
+Element element_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
       return Element::f32;
-    case DType::f16:
+    case WeightFormat::f16:
       return Element::f16;
-    case DType::bf16:
+    case WeightFormat::bf16:
       return Element::bf16;
     default:
       break;
   }
-  PRECIS_CHECK(false, "no kernel for {}", name_of(type));
+  PRECIS_CHECK(false, "no kernel for {}", name_of(format));
   return Element::f32;
 }
 
 Element kv_element_of(DType type) {
   PRECIS_CHECK(type == DType::f32 || type == DType::bf16, "no kernel for KV in {}", name_of(type));
-  return element_of(type);
-}
-
-const std::byte* row_of(const WeightView& weight, std::int64_t row) {
-  return static_cast<const std::byte*>(weight.data) + row * weight.inputs * size_of(weight.type);
+  return element_of(format_of(type));
 }
 
 // Outputs of a task: a block that fits the cache, but small enough for every worker to get some.
 std::int64_t outputs_per_task(const LinearPart& part, std::int64_t outputs, std::int64_t row_tasks, int workers) {
   constexpr std::int64_t step = 8;  // outputs of the widest kernel tile
-  const std::int64_t row_bytes = part.weight.inputs * size_of(part.weight.type);
+  const std::int64_t row_bytes = value_row_bytes(part.weight.format, part.weight.inputs);
   const std::int64_t cached = std::max(weight_block_bytes / row_bytes, step);
   const std::int64_t shared = divided_up(outputs * row_tasks, std::int64_t{4} * workers);
   return divided_up(std::min(cached, shared), step) * step;
@@ -87,7 +83,7 @@ float* CpuOps::scratch(int worker) {
 void CpuOps::embed(const EmbedArgs& args) {
   const std::int64_t width = args.table.inputs;
   for_rows(args.rows, width, [&](std::int64_t row) {
-    kernels_.widen(element_of(args.table.type), row_of(args.table, args.ids[row]), args.x + row * width, width);
+    kernels_.widen(element_of(args.table.format), args.table.row(args.ids[row]), args.x + row * width, width);
   });
 }
 
@@ -122,8 +118,8 @@ void CpuOps::linear(const LinearArgs& args) {
     kernels_.linear({.x = args.x + row * args.x_stride,
                      .x_stride = args.x_stride,
                      .rows = std::min(row_block, args.rows - row),
-                     .weight = row_of(part->weight, first),
-                     .type = element_of(part->weight.type),
+                     .weight = part->weight.row(first),
+                     .type = element_of(part->weight.format),
                      .outputs = std::min(block, part->weight.outputs - first),
                      .inputs = part->weight.inputs,
                      .bias = part->bias == nullptr ? nullptr : part->bias + first,

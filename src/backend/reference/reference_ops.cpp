@@ -11,20 +11,10 @@
 namespace precis::reference {
 namespace {
 
-// Element `index` of an array of f32, f16 or bf16.
+// Element `index` of a K or V.
 float element(const void* data, DType type, std::int64_t index) {
-  switch (type) {
-    case DType::f32:
-      return static_cast<const float*>(data)[index];
-    case DType::f16:
-      return to_float(static_cast<const F16*>(data)[index]);
-    case DType::bf16:
-      return to_float(static_cast<const Bf16*>(data)[index]);
-    default:
-      break;
-  }
-  PRECIS_CHECK(false, "no arithmetic for {}", name_of(type));
-  return 0;
+  if (type == DType::f32) return static_cast<const float*>(data)[index];
+  return to_float(static_cast<const Bf16*>(data)[index]);
 }
 
 void set_element(void* data, DType type, std::int64_t index, float value) {
@@ -103,9 +93,9 @@ void attend(const float* q, const std::vector<const std::byte*>& keys, const KvV
 void ReferenceOps::embed(const EmbedArgs& args) {
   const std::int64_t width = args.table.inputs;
   for (std::int64_t row = 0; row < args.rows; ++row) {
-    for (std::int64_t i = 0; i < width; ++i) {
-      args.x[row * width + i] = element(args.table.data, args.table.type, args.ids[row] * width + i);
-    }
+    const std::int32_t id = args.ids[row];
+    dequantize_row(args.table.format, args.table.row(id), args.table.row_scales(id),
+                   {args.x + row * width, static_cast<std::size_t>(width)});
   }
 }
 
@@ -119,13 +109,13 @@ void ReferenceOps::rms_norm(const RmsNormArgs& args) {
 void ReferenceOps::linear(const LinearArgs& args) {
   for (const LinearPart& part : args.parts) {
     const WeightView& weight = part.weight;
-    for (std::int64_t row = 0; row < args.rows; ++row) {
-      for (std::int64_t output = 0; output < weight.outputs; ++output) {
+    std::vector<float> w(static_cast<std::size_t>(weight.inputs));
+    for (std::int64_t output = 0; output < weight.outputs; ++output) {
+      dequantize_row(weight.format, weight.row(output), weight.row_scales(output), w);
+      for (std::int64_t row = 0; row < args.rows; ++row) {
+        const float* x = args.x + row * args.x_stride;
         double sum = part.bias == nullptr ? 0 : part.bias[output];
-        for (std::int64_t i = 0; i < weight.inputs; ++i) {
-          sum += static_cast<double>(args.x[row * args.x_stride + i]) *
-                 element(weight.data, weight.type, output * weight.inputs + i);
-        }
+        for (std::size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(x[i]) * w[i];
         float& y = part.y[row * part.y_stride + output];
         y = static_cast<float>(args.accumulate ? y + sum : sum);
       }
