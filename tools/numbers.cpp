@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -121,27 +120,6 @@ std::pair<std::int32_t, float> parse_bias(std::string_view flag, std::string_vie
   std::string_view value = text.substr(split + (text[split] == '-' ? 0 : 1));
   if (text[split] == '=' && value.starts_with('+')) value.remove_prefix(1);
   return {id, static_cast<float>(parse_number(flag, value, -1e6, 1e6))};
-}
-
-std::string shown_bytes(double bytes) {
-  constexpr std::array<const char*, 6> units = {"B", "kB", "MB", "GB", "TB", "PB"};
-  std::size_t unit = 0;
-  while (bytes >= 999.5 && unit + 1 < units.size()) {
-    bytes /= 1000;
-    ++unit;
-  }
-  const int decimals = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-  return fmt::format("{:.{}f} {}", bytes, decimals, units[unit]);
-}
-
-std::string shown_count(std::int64_t count) {
-  const std::string digits = std::to_string(count);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if ((digits.size() - i) % 3 == 0 && i > (count < 0 ? 1U : 0U)) text += ',';
-    text += digits[i];
-  }
-  return text;
 }
 
 std::string shown_text(std::string_view text, std::size_t columns) {

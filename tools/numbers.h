@@ -1,5 +1,5 @@
-// Numbers as they are typed and as they are shown. All parsers throw std::runtime_error with one line that names the
-// flag, the value and what was expected.
+// Numbers as they are typed; what shows them is precis/units.h. All parsers throw std::runtime_error with one line that
+// names the flag, the value and what was expected.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "precis/units.h"
 
 namespace precis {
 
@@ -21,10 +23,6 @@ std::vector<std::int32_t> parse_ids(std::string_view flag, std::string_view text
 // "ID=VALUE", and llama.cpp's "ID+VALUE" and "ID-VALUE".
 std::pair<std::int32_t, float> parse_bias(std::string_view flag, std::string_view text);
 
-// "6.75 GB", "312 kB", "84 B": decimal units, three significant digits.
-std::string shown_bytes(double bytes);
-// "12,345,678"
-std::string shown_count(std::int64_t count);
 // A value from outside, in quotes, control characters escaped, cut to `columns` characters: fit for one line.
 std::string shown_text(std::string_view text, std::size_t columns = 60);
 

@@ -50,7 +50,8 @@ std::string encode_batch(const TokenizeFlags& flags, const TextCodec& codec) {
 }
 
 std::string decode_ids(const TokenizeFlags& flags, const TextCodec& codec) {
-  const std::vector<std::int32_t> ids = parse_ids("--decode", *flags.decode);
+  const std::string list = *flags.decode == "-" ? read_input("--decode", "-") : *flags.decode;
+  const std::vector<std::int32_t> ids = parse_ids("--decode", list);
   for (const std::int32_t id : ids) {
     if (id >= codec.vocabulary()) {
       throw std::runtime_error(
@@ -112,7 +113,7 @@ Command add_tokenize(CLI::App& program) {
   add_model_flag(flags, target->model);
   flags.text("-p,--prompt", "TEXT", target->prompt, "text to encode");
   flags.text("-f,--file", "FILE", target->file, "text file to encode, or - for standard input");
-  flags.text("--decode", "IDS", target->decode, "ids to turn into text: 1,2,3");
+  flags.text("--decode", "IDS", target->decode, "ids to turn into text: 1,2,3, or - for a list on standard input");
   flags.text("--batch", "FILE", target->batch, "JSON list of texts, or -; answers a JSON list of lists of ids");
   flags.flag("--no-special", target->no_special,
              "add no bos and take special tokens in the text as text; with --decode: leave them out");

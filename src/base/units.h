@@ -1,4 +1,4 @@
-// Numbers as people of this field write them.
+// The functions of include/precis/units.h for the rooms below the door, which may not include it.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,7 @@
 
 namespace precis {
 
-// "6.75 GB", "312 kB", "84 B": decimal units, three significant digits.
 std::string shown_bytes(double bytes);
-// "12,345,678"
 std::string shown_count(std::int64_t count);
 
 }  // namespace precis

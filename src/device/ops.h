@@ -140,9 +140,11 @@ class Ops {
   virtual void gate(const GateArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
-  // The host's data where the device can read it until the next call with the same destination; and back.
+  // The host's data where the device can read it until the next call with the same destination.
   virtual void to_device(void* device, const void* host, std::int64_t bytes) = 0;
-  virtual void to_host(void* host, const void* device, std::int64_t bytes) = 0;
+  // What the operations so far wrote at `device`, where the host can read it until the next operation: the memory
+  // itself on a CPU, a copy elsewhere.
+  virtual const void* on_host(const void* device, std::int64_t bytes) = 0;
 };
 
 }  // namespace precis

@@ -166,11 +166,11 @@ void Decoder::head(std::int64_t rows, const LogitsSink& sink) {
     const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
     const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
     ops_.linear({work_->x + first * spec_.hidden, spec_.hidden, count, parts});
-    ops_.to_host(work_->host_logits.data(), work_->logits,
-                 count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float)));
+    const std::int64_t bytes = count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float));
+    const auto* logits = static_cast<const float*>(ops_.on_host(work_->logits, bytes));
     for (std::int64_t row = 0; row < count; ++row) {
       sink(static_cast<std::size_t>(first + row),
-           {work_->host_logits.data() + row * spec_.vocabulary, static_cast<std::size_t>(spec_.vocabulary)});
+           {logits + row * spec_.vocabulary, static_cast<std::size_t>(spec_.vocabulary)});
     }
   }
 }

@@ -39,7 +39,6 @@ Workspace::Workspace(const ModelSpec& spec, std::size_t groups, Device& device, 
   logit_rows = make<std::int32_t>(device, rows, 1);
   for (std::size_t rule = 0; rule < spec.rules.size(); ++rule) bounds.push_back(make<RowBounds>(device, rows, 1));
   for (std::size_t group = 0; group < groups; ++group) slots.push_back(make<std::int64_t>(device, rows, 1));
-  host_logits.resize(static_cast<std::size_t>(max_logit_rows * spec.vocabulary));
 }
 
 }  // namespace precis

@@ -36,8 +36,6 @@ class Workspace {
   std::vector<RowBounds*> bounds;    // [rules][max_rows]
   std::vector<std::int64_t*> slots;  // [groups][max_rows]
 
-  std::vector<float> host_logits;  // [max_logit_rows, vocabulary]
-
   std::int64_t bytes() const { return bytes_; }
 
  private:

@@ -51,6 +51,18 @@ double chi_square(const std::vector<std::int64_t>& counts, const std::vector<dou
   return sum;
 }
 
+TEST(SamplerTest, GreedyFindsTheMostLikelyWhereverItStands) {
+  Random random(7);
+  Sampler sampler(at(0), {}, 1);
+  for (const std::int64_t size : {1, 31, 32, 33, 100}) {
+    for (std::int64_t place = 0; place < size; ++place) {
+      Logits logits = random_logits(random, size, 10);
+      logits[static_cast<std::size_t>(place)] = 6;
+      EXPECT_EQ(sampler.sample(logits), place) << size;
+    }
+  }
+}
+
 TEST(SamplerTest, GreedyTakesTheMostLikelyAndOfEqualsTheFirst) {
   Sampler sampler(at(0), {}, 1);
   EXPECT_EQ(sampler.sample(Logits{1, 3, 2}), 1);

@@ -47,6 +47,7 @@ TEST(TokenizeTest, JsonPiecesAndDecodeAgree) {
   EXPECT_EQ(precis({"tokenize", "-m", demo_ksa(), "--decode", spaced.substr(1, spaced.size() - 2)}).out, text);
   const Finished json = precis({"tokenize", "-m", demo_ksa(), "--decode", ids.dump(), "--json"});
   EXPECT_EQ(json.json().at(0)["text"], text);
+  EXPECT_EQ(precis({"tokenize", "-m", demo_ksa(), "--decode", "-"}, ids.dump() + "\n").out, text);
 }
 
 TEST(TokenizeTest, SpecialTokensAreParsedUnlessToldNot) {

@@ -240,8 +240,8 @@ void CpuOps::to_device(void* device, const void* host, std::int64_t bytes) {
   if (bytes > 0) std::memcpy(device, host, static_cast<std::size_t>(bytes));
 }
 
-void CpuOps::to_host(void* host, const void* device, std::int64_t bytes) {
-  if (bytes > 0) std::memcpy(host, device, static_cast<std::size_t>(bytes));
+const void* CpuOps::on_host(const void* device, std::int64_t) {
+  return device;
 }
 
 }  // namespace precis::cpu

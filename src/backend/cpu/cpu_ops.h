@@ -28,7 +28,7 @@ class CpuOps final : public Ops {
   void gather(const GatherArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
-  void to_host(void* host, const void* device, std::int64_t bytes) override;
+  const void* on_host(const void* device, std::int64_t bytes) override;
 
  private:
   // Some rows of a run; its tasks are one a KV head.
