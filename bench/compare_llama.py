@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Runs `precis bench` and llama-bench in turns on the same case and prints one row of a markdown table.
+
+A row says, for each of the two, the slowest, median and fastest run in tokens/s, and the ratio of the medians: above 1
+Precis is faster. They take turns because a shared machine's memory and cores are not equally fast from one minute to the
+next: only runs that lie side by side can be compared. On a machine where anything else runs, llama-bench's threads,
+which wait for one another by spinning, become many times slower; look at the spread before you trust a row.
+
+Exit codes: 0 done, 1 one of the two failed, 2 a flag is wrong.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+
+EXAMPLE = """example:
+  compare_llama.py --precis build/release/bin/precis --geometry bench/geometries/qwen3-0.6b \\
+    --llama-bench llama-bench --gguf qwen3-0.6b-q8_0.gguf --weights q8 -p 0 -n 128 -d 4096 -t 2 --llama-flags='-fa 1'
+"""
+
+
+class FlagError(Exception):
+    """A flag is wrong: exit code 2."""
+
+
+class RunError(Exception):
+    """One of the two programs failed: exit code 1."""
+
+
+def run_json(command):
+    """Standard output of a program, parsed."""
+    shown = shlex.join(command)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise RunError(f"{shown}: {error.strerror}") from error
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise RunError(f"{shown}: exit code {done.returncode}: {said[-1] if said else 'no message'}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise RunError(f"{shown}: its output is not JSON: {error}") from error
+
+
+def only_rate(command, results, read):
+    """Tokens/s of the single result, read by `read`; anything but one positive number is an error."""
+    try:
+        (result,) = results
+        rate = float(read(result))
+    except (KeyError, TypeError, ValueError, IndexError) as error:  # no such field, or not of that kind
+        raise RunError(f"{shlex.join(command)}: expected one result with its tokens per second") from error
+    if not rate > 0:
+        raise RunError(f"{shlex.join(command)}: found {rate} tokens per second, expected more than 0")
+    return rate
+
+
+def case_flags(flags):
+    return ["-p", str(flags.prompt), "-n", str(flags.predict)]
+
+
+def precis_rate(flags):
+    command = [flags.precis, "bench", "--dummy", flags.geometry, *case_flags(flags), "-d", str(flags.depth)]
+    command += ["-r", "1", "-t", str(flags.threads), "--json"]
+    if flags.weights:
+        command += ["--weights", flags.weights]
+    command += shlex.split(flags.precis_flags)
+    found = run_json(command)
+    test = f"pp{flags.prompt}" if flags.prompt else f"tg{flags.predict}"
+    results = found.get("results") if isinstance(found, dict) else None
+
+    def read(result):
+        if result["test"] != test or result["depth"] != flags.depth:
+            raise RunError(f"{shlex.join(command)}: found a result for another case, expected {test}")
+        return result["tokens_per_second"]["samples"][0]
+
+    return only_rate(command, results, read)
+
+
+def llama_rate(flags):
+    command = [flags.llama_bench, "-m", flags.gguf]
+    if flags.depth and flags.depth_by == "gp":
+        command += ["-p", "0", "-n", "0", "-gp", f"{flags.depth},{flags.predict}"]
+    else:
+        command += case_flags(flags)
+        if flags.depth:
+            command += ["-d", str(flags.depth)]
+    command += ["-r", "1", "-t", str(flags.threads), "-o", "json", *shlex.split(flags.llama_flags)]
+    return only_rate(command, run_json(command), lambda result: result["avg_ts"])
+
+
+def shown_rates(rates):
+    low, middle, high = min(rates), statistics.median(rates), max(rates)
+    digits = 0 if middle >= 1000 else 1 if middle >= 10 else 2
+    return f"{low:.{digits}f} / {middle:.{digits}f} / {high:.{digits}f}"
+
+
+def stem(path):
+    """What a model is called: its file, or the folder that its config.json lies in."""
+    path = os.path.abspath(path)
+    if os.path.basename(path) == "config.json":
+        path = os.path.dirname(path)
+    return os.path.basename(path).removesuffix(".gguf")
+
+
+def row(flags, ours, theirs):
+    test = f"pp{flags.prompt}" if flags.prompt else f"tg{flags.predict}"
+    cells = [
+        f"{stem(flags.geometry)}{' ' + flags.weights if flags.weights else ''}",
+        f"{stem(flags.gguf)}{' ' + flags.llama_flags if flags.llama_flags else ''}",
+        f"{test} @ d{flags.depth}" if flags.depth else test,
+        str(flags.threads),
+        shown_rates(ours),
+        shown_rates(theirs),
+        f"{statistics.median(ours) / statistics.median(theirs):.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def print_header(flags):
+    print(f"| Precis | llama-bench | test | threads | Precis, tokens/s | {flags.peer}, tokens/s | ratio |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+
+
+def whole(least):
+    def read(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"found {value}, expected {least} or more")
+        return value
+
+    read.__name__ = "integer"
+    return read
+
+
+def read_flags():
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--precis", required=True, metavar="PROGRAM", help="the precis program")
+    parser.add_argument("--llama-bench", required=True, metavar="PROGRAM", help="the llama-bench program")
+    parser.add_argument("--geometry", required=True, metavar="DIR", help="config.json that Precis runs, or its folder")
+    parser.add_argument("--gguf", required=True, metavar="FILE", help="model that llama-bench runs")
+    parser.add_argument("-p", "--prompt", type=whole(0), default=0, metavar="TOKENS", help="read a prompt, or")
+    parser.add_argument("-n", "--predict", type=whole(0), default=0, metavar="TOKENS", help="generate tokens")
+    parser.add_argument("-d", "--depth", type=whole(0), default=0, metavar="TOKENS", help="tokens before that")
+    parser.add_argument("-t", "--threads", type=whole(1), default=os.cpu_count(), help="of both (default: all cores)")
+    parser.add_argument("--weights", default="", metavar="TYPE", help="passed on to precis bench, such as q8 or q4")
+    parser.add_argument("--precis-flags", default="", metavar="FLAGS", help="more flags for precis bench")
+    parser.add_argument("--llama-flags", default="", metavar="FLAGS", help="more flags for llama-bench, such as '-fa 1'")
+    parser.add_argument("--depth-by", choices=("d", "gp"), default="d", help="llama-bench's flag for depth: a fork may "
+                        "know only -gp, which generates behind a prompt (default: d)")
+    parser.add_argument("--peer", default="llama-bench", metavar="NAME", help="what the header calls llama-bench")
+    parser.add_argument("-r", "--repeats", type=whole(1), default=5, metavar="N", help="turns of each (default: 5)")
+    parser.add_argument("--header", action="store_true", help="print the table's header first")
+    flags = parser.parse_args()
+    check(flags)
+    return flags
+
+
+def check(flags):
+    if (flags.prompt > 0) == (flags.predict > 0):
+        raise FlagError("--prompt, --predict: expected one of the two, more than 0")
+    if flags.depth_by == "gp" and flags.depth and flags.prompt:
+        raise FlagError("--depth-by: gp can only generate, found --prompt with a depth")
+    for name, program in (("--precis", flags.precis), ("--llama-bench", flags.llama_bench)):
+        if shutil.which(program) is None:
+            raise FlagError(f"{name}: no program {program}")
+    for name, path in (("--geometry", flags.geometry), ("--gguf", flags.gguf)):
+        if not os.path.exists(path):
+            raise FlagError(f"{name}: no file {path}")
+
+
+def main():
+    flags = read_flags()
+    ours, theirs = [], []
+    for turn in range(flags.repeats):
+        if sys.stderr.isatty():
+            print(f"\rturn {turn + 1} of {flags.repeats}", end="", file=sys.stderr, flush=True)
+        ours.append(precis_rate(flags))
+        theirs.append(llama_rate(flags))
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    if flags.header:
+        print_header(flags)
+    print(row(flags, ours, theirs))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (FlagError, RunError) as error:
+        print(f"compare_llama: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, FlagError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
