@@ -61,11 +61,11 @@ def only_rate(command, results, read):
 
 
 def case_flags(flags):
-    return ["-p", str(flags.prompt), "-n", str(flags.predict)]
+    return ["-p", str(flags.prompt), "-n", str(flags.predict), "-d", str(flags.depth)]
 
 
 def precis_rate(flags):
-    command = [flags.precis, "bench", "--dummy", flags.geometry, *case_flags(flags), "-d", str(flags.depth)]
+    command = [flags.precis, "bench", "--dummy", flags.geometry, *case_flags(flags)]
     command += ["-r", "1", "-t", str(flags.threads), "--json"]
     if flags.weights:
         command += ["--weights", flags.weights]
@@ -83,13 +83,7 @@ def precis_rate(flags):
 
 
 def llama_rate(flags):
-    command = [flags.llama_bench, "-m", flags.gguf]
-    if flags.depth and flags.depth_by == "gp":
-        command += ["-p", "0", "-n", "0", "-gp", f"{flags.depth},{flags.predict}"]
-    else:
-        command += case_flags(flags)
-        if flags.depth:
-            command += ["-d", str(flags.depth)]
+    command = [flags.llama_bench, "-m", flags.gguf, *case_flags(flags)]
     command += ["-r", "1", "-t", str(flags.threads), "-o", "json", *shlex.split(flags.llama_flags)]
     return only_rate(command, run_json(command), lambda result: result["avg_ts"])
 
@@ -153,8 +147,6 @@ def read_flags():
     parser.add_argument("--weights", default="", metavar="TYPE", help="passed on to precis bench, such as q8 or q4")
     parser.add_argument("--precis-flags", default="", metavar="FLAGS", help="more flags for precis bench")
     parser.add_argument("--llama-flags", default="", metavar="FLAGS", help="more flags for llama-bench, such as '-fa 1'")
-    parser.add_argument("--depth-by", choices=("d", "gp"), default="d", help="llama-bench's flag for depth: a fork may "
-                        "know only -gp, which generates behind a prompt (default: d)")
     parser.add_argument("--peer", default="llama-bench", metavar="NAME", help="what the header calls llama-bench")
     parser.add_argument("-r", "--repeats", type=whole(1), default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument("--header", action="store_true", help="print the table's header first")
@@ -166,8 +158,6 @@ def read_flags():
 def check(flags):
     if (flags.prompt > 0) == (flags.predict > 0):
         raise FlagError("--prompt, --predict: expected one of the two, more than 0")
-    if flags.depth_by == "gp" and flags.depth and flags.prompt:
-        raise FlagError("--depth-by: gp can only generate, found --prompt with a depth")
     for name, program in (("--precis", flags.precis), ("--llama-bench", flags.llama_bench)):
         if shutil.which(program) is None:
             raise FlagError(f"{name}: no program {program}")
