@@ -23,5 +23,7 @@ struct Case {
 };
 
 std::vector<Case> attention_cases();
+std::vector<Case> linear_cases();
+std::vector<Case> machine_cases();
 
 }  // namespace precis::bench

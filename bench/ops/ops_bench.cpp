@@ -39,7 +39,7 @@ void measure(const Options& options) {
   const std::unique_ptr<Device> device = open_backend(options.backend, {.threads = options.threads});
   fmt::print("{}\n{:<32} {:>8} {:>11} {:>11} {:>8} {:>9}\n", device->description(), "case", "calls", "best us",
              "median us", "GB/s", "GFLOP/s");
-  for (const std::vector<Case>& cases : {attention_cases()}) {
+  for (const std::vector<Case>& cases : {machine_cases(), linear_cases(), attention_cases()}) {
     for (const Case& one : cases) {
       if (one.name.find(options.filter) == std::string::npos) continue;
       const Work work = one.prepare(*device);
