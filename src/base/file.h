@@ -26,6 +26,8 @@ class MappedFile {
 
   // Tells the kernel that the whole file will be read soon.
   void prefetch() const;
+  // Gives back what memory this process holds of a part of the file; the next look reads it again.
+  void release(std::span<const std::byte> part) const;
 
  private:
   MappedFile(std::filesystem::path path, std::span<const std::byte> bytes) : path_(std::move(path)), bytes_(bytes) {}
