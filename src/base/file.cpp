@@ -132,6 +132,16 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span(text.data(), text.size())));
 }
 
+void AtomicFile::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(file_, bytes.data(), bytes.size(), offset);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+    offset += put;
+  }
+}
+
 void AtomicFile::commit() {
   const bool synced = ::fsync(file_) == 0;
   const bool closed = ::close(std::exchange(file_, -1)) == 0;

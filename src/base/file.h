@@ -52,6 +52,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  // At a place that need not have been reached; what lies between is zeros until it is written.
+  void write_at(std::int64_t offset, std::span<const std::byte> bytes);
   void commit();
 
  private:
