@@ -5,4 +5,6 @@ set_source_files_properties(${isa_source}_baseline.cpp PROPERTIES COMPILE_OPTION
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set_source_files_properties(${isa_source}_avx2.cpp PROPERTIES COMPILE_OPTIONS "${isa_options};-march=x86-64-v3")
   set_source_files_properties(${isa_source}_avx512.cpp PROPERTIES COMPILE_OPTIONS "${isa_options};-march=x86-64-v4")
+  set_source_files_properties(${isa_source}_avx512bf16.cpp PROPERTIES COMPILE_OPTIONS
+    "${isa_options};-march=x86-64-v4;-mavx512bf16;-mavx512vnni")
 endif()

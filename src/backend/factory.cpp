@@ -11,7 +11,7 @@ std::unique_ptr<Device> open_backend(std::string_view name, const BackendOptions
   if (options.threads < 0 || options.threads > max_threads) {
     fail("threads: {}, expected 0 (all cores) to {}", options.threads, max_threads);
   }
-  if (name == "cpu" || name == "auto") return cpu::open_cpu(options.threads);
+  if (name == "cpu" || name == "auto") return cpu::open_cpu(options.threads, options.exact_activations);
   if (name == "reference") return reference::open_reference();
   fail("backend: unknown '{}', expected auto, cpu or reference", name);
 }

@@ -10,6 +10,8 @@ namespace precis {
 
 struct BackendOptions {
   int threads = 0;  // 0: as many as there are processors for this process
+  // Activations meet 16-bit weights as floats, where they might be rounded to bf16 to be faster.
+  bool exact_activations = false;
 };
 
 // `name`: "cpu", "reference" or "auto" (the fastest that this machine has). Throws Error that lists the names.

@@ -41,7 +41,8 @@ EngineThread::EngineThread(const EngineOptions& options)
     : checkpoint_((validate(options), Folder(options.model))),
       spec_(spec_of(checkpoint_, options)),
       default_sampling_(read_default_sampling(checkpoint_)),
-      device_(open_backend(options.backend, {.threads = options.threads})),
+      device_(open_backend(options.backend,
+                           {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32})),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
                                  kv_type(options))),
       plan_(spec_, geometry_, options.summary_delay) {

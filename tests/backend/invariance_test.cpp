@@ -33,22 +33,30 @@ std::vector<float> product(Ops& ops, const WeightView& weight, const std::vector
 }
 
 TEST_P(CpuRowsTest, LinearGivesEachRowTheSameBitsInAnyBatch) {
-  constexpr std::int64_t rows = 200;  // beyond a task's rows
-  cpu::CpuOps ops(*GetParam(), 1);
-  for (const WeightFormat type : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
-    for (const std::int64_t inputs : {10, 40, 256}) {
-      const Matrix matrix(random_, type, 45, inputs);
-      const std::vector<float> x = random_.normals(rows * inputs);
-      const std::vector<float> whole = product(ops, matrix.view, x, 0, rows);
-      const auto expected = [&](std::int64_t first, std::int64_t count) {
-        return std::vector<float>(whole.begin() + first * 45, whole.begin() + (first + count) * 45);
-      };
-      for (std::int64_t count = 1; count <= 70; ++count) {
-        expect_same_bits(product(ops, matrix.view, x, 0, count), expected(0, count));
-        expect_same_bits(product(ops, matrix.view, x, rows - count, count), expected(rows - count, count));
-      }
-      for (std::int64_t row = 0; row < rows; ++row) {
-        expect_same_bits(product(ops, matrix.view, x, row, 1), expected(row, 1));
+  constexpr std::int64_t rows = 300;  // beyond a task's rows
+  const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {{WeightFormat::bf16, {10, 40, 256, 1100}},
+                                                                      {WeightFormat::f16, {10, 256}},
+                                                                      {WeightFormat::f32, {10, 1100}},
+                                                                      {WeightFormat::q8, {32, 96, 512, 1120}},
+                                                                      {WeightFormat::q4, {64, 192, 512, 1216}}};
+  for (const bool exact : {false, true}) {
+    cpu::CpuOps ops(*GetParam(), 1, exact);
+    for (const auto& [format, widths] : cases) {
+      for (const std::int64_t inputs : widths) {
+        SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
+        const Matrix matrix(random_, format, 45, inputs);
+        const std::vector<float> x = random_.normals(rows * inputs);
+        const std::vector<float> whole = product(ops, matrix.view, x, 0, rows);
+        const auto expected = [&](std::int64_t first, std::int64_t count) {
+          return std::vector<float>(whole.begin() + first * 45, whole.begin() + (first + count) * 45);
+        };
+        for (const std::int64_t count : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 64, 97, 128, 129, 299}) {
+          expect_same_bits(product(ops, matrix.view, x, 0, count), expected(0, count));
+          expect_same_bits(product(ops, matrix.view, x, rows - count, count), expected(rows - count, count));
+        }
+        for (std::int64_t row = 0; row < rows; ++row) {
+          expect_same_bits(product(ops, matrix.view, x, row, 1), expected(row, 1));
+        }
       }
     }
   }
@@ -76,13 +84,18 @@ TEST_P(CpuRowsTest, AttentionGivesEachRowTheSameBitsHoweverCut) {
 }
 
 TEST_P(CpuThreadsTest, LinearDoesNotDependOnThreads) {
-  const Matrix matrix(random_, WeightFormat::bf16, 333, 160);
-  const std::vector<float> x = random_.normals(130 * 160);
   cpu::CpuOps one(*GetParam(), 1);
-  for (const int threads : {2, 3, 5}) {
-    cpu::CpuOps many(*GetParam(), threads);
-    for (const std::int64_t rows : {1, 2, 7, 130}) {
-      expect_same_bits(product(many, matrix.view, x, 0, rows), product(one, matrix.view, x, 0, rows));
+  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+    const Matrix matrix(random_, format, 333, 640);
+    const std::vector<float> x = random_.normals(300 * 640);
+    std::vector<std::vector<float>> expected;
+    const std::int64_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 64, 97, 300};
+    for (const std::int64_t rows : counts) expected.push_back(product(one, matrix.view, x, 0, rows));
+    for (const int threads : {2, 3, 7}) {
+      cpu::CpuOps many(*GetParam(), threads);
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        expect_same_bits(product(many, matrix.view, x, 0, counts[i]), expected[i]);
+      }
     }
   }
 }

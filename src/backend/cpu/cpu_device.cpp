@@ -10,7 +10,7 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads) : ops_(chosen_kernels(), threads) {}
+  CpuDevice(int threads, bool exact_activations) : ops_(chosen_kernels(), threads, exact_activations) {}
 
   std::string description() const override {
     const int threads = ops_.threads();
@@ -26,8 +26,8 @@ class CpuDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> open_cpu(int threads) {
-  return std::make_unique<CpuDevice>(threads);
+std::unique_ptr<Device> open_cpu(int threads, bool exact_activations) {
+  return std::make_unique<CpuDevice>(threads, exact_activations);
 }
 
 }  // namespace precis::cpu

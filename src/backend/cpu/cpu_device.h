@@ -7,7 +7,8 @@
 
 namespace precis::cpu {
 
-// `threads`: 0: one a physical core. PRECIS_ISA forces an instruction set, see isa.h. Throws Error.
-std::unique_ptr<Device> open_cpu(int threads);
+// `threads`: 0: one a physical core. `exact_activations` as in BackendOptions. PRECIS_ISA forces an instruction set,
+// see isa.h. Throws Error.
+std::unique_ptr<Device> open_cpu(int threads, bool exact_activations);
 
 }  // namespace precis::cpu

@@ -15,48 +15,34 @@ constexpr std::int64_t worth_sharing = 16384;
 // for the tile to stay in the first-level cache.
 constexpr std::int64_t tile_queries = 64;
 constexpr std::int64_t max_tile_rows = 64;
-// A block of weights that stays in the second-level cache while all row tiles of a task pass over it.
-constexpr std::int64_t weight_block_bytes = 128 << 10;
-constexpr std::int64_t row_block = 96;
 constexpr std::size_t scratch_alignment = 64;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-Element element_of(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::f32:
-      return Element::f32;
-    case WeightFormat::f16:
-      return Element::f16;
-    case WeightFormat::bf16:
-      return Element::bf16;
-    default:
-      break;
-  }
-  PRECIS_CHECK(false, "no kernel for {}", name_of(format));
-  return Element::f32;
+float* aligned(float* memory) {
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  return memory + (scratch_alignment - address % scratch_alignment) % scratch_alignment / sizeof(float);
 }
 
-Element kv_element_of(DType type) {
-  PRECIS_CHECK(type == DType::f32 || type == DType::bf16, "no kernel for KV in {}", name_of(type));
-  return element_of(format_of(type));
+Element plain_element(WeightFormat format) {
+  return format == WeightFormat::f32 ? Element::f32 : format == WeightFormat::f16 ? Element::f16 : Element::bf16;
 }
 
-// Outputs of a task: a block that fits the cache, but small enough for every worker to get some.
-std::int64_t outputs_per_task(const LinearPart& part, std::int64_t outputs, std::int64_t row_tasks, int workers) {
-  constexpr std::int64_t step = 8;  // outputs of the widest kernel tile
-  const std::int64_t row_bytes = value_row_bytes(part.weight.format, part.weight.inputs);
-  const std::int64_t cached = std::max(weight_block_bytes / row_bytes, step);
-  const std::int64_t shared = divided_up(outputs * row_tasks, std::int64_t{4} * workers);
-  return divided_up(std::min(cached, shared), step) * step;
+Element element_of(DType type) {
+  if (type == DType::f32) return Element::f32;
+  PRECIS_CHECK(type == DType::bf16, "no kernel for {}", name_of(type));
+  return Element::bf16;
 }
 
 }  // namespace
 
-CpuOps::CpuOps(const Kernels& kernels, int threads)
-    : kernels_(kernels), pool_(threads), scratch_(static_cast<std::size_t>(pool_.workers())) {}
+CpuOps::CpuOps(const Kernels& kernels, int threads, bool exact_activations)
+    : kernels_(kernels),
+      exact_activations_(exact_activations),
+      pool_(threads),
+      scratch_(static_cast<std::size_t>(pool_.workers())) {}
 
 template <typename Each>
 void CpuOps::for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each) {
@@ -75,15 +61,26 @@ void CpuOps::reserve_scratch(std::int64_t floats) {
 }
 
 float* CpuOps::scratch(int worker) {
-  float* memory = scratch_[static_cast<std::size_t>(worker)].data();
-  const auto address = reinterpret_cast<std::uintptr_t>(memory);
-  return memory + (scratch_alignment - address % scratch_alignment) % scratch_alignment / sizeof(float);
+  return aligned(scratch_[static_cast<std::size_t>(worker)].data());
+}
+
+std::byte* CpuOps::converted_rows(std::int64_t bytes) {
+  const auto wanted = (static_cast<std::size_t>(bytes) + scratch_alignment) / sizeof(float) + 1;
+  if (converted_.size() < wanted) converted_.resize(wanted);
+  return reinterpret_cast<std::byte*>(aligned(converted_.data()));
 }
 
 void CpuOps::embed(const EmbedArgs& args) {
-  const std::int64_t width = args.table.inputs;
+  const WeightView& table = args.table;
+  const std::int64_t width = table.inputs;
   for_rows(args.rows, width, [&](std::int64_t row) {
-    kernels_.widen(element_of(args.table.format), args.table.row(args.ids[row]), args.x + row * width, width);
+    const std::int32_t id = args.ids[row];
+    float* x = args.x + row * width;
+    if (is_quantized(table.format)) {
+      dequantize_row(table.format, table.row(id), table.row_scales(id), {x, static_cast<std::size_t>(width)});
+    } else {
+      kernels_.widen(plain_element(table.format), table.row(id), x, width);
+    }
   });
 }
 
@@ -91,49 +88,6 @@ void CpuOps::rms_norm(const RmsNormArgs& args) {
   for_rows(args.rows, 2 * args.width, [&](std::int64_t row) {
     kernels_.norm({args.x + row * args.width, args.weight, args.y + row * args.width, args.width, args.epsilon});
   });
-}
-
-void CpuOps::linear(const LinearArgs& args) {
-  if (args.rows == 0) return;
-  std::int64_t outputs = 0;
-  std::int64_t products = 0;
-  for (const LinearPart& part : args.parts) {
-    outputs += part.weight.outputs;
-    products += args.rows * part.weight.outputs * part.weight.inputs;
-  }
-  const int workers = products < worth_sharing ? 1 : pool_.workers();
-  const std::int64_t row_tasks = divided_up(args.rows, row_block);
-  const auto tasks_of = [&](const LinearPart& part) {
-    return divided_up(part.weight.outputs, outputs_per_task(part, outputs, row_tasks, workers)) * row_tasks;
-  };
-  const auto work = [&](std::int64_t task, int) {
-    const LinearPart* part = args.parts.data();
-    for (std::int64_t tasks = tasks_of(*part); task >= tasks; tasks = tasks_of(*part)) {
-      task -= tasks;
-      ++part;
-    }
-    const std::int64_t block = outputs_per_task(*part, outputs, row_tasks, workers);
-    const std::int64_t first = task / row_tasks * block;
-    const std::int64_t row = task % row_tasks * row_block;
-    kernels_.linear({.x = args.x + row * args.x_stride,
-                     .x_stride = args.x_stride,
-                     .rows = std::min(row_block, args.rows - row),
-                     .weight = part->weight.row(first),
-                     .type = element_of(part->weight.format),
-                     .outputs = std::min(block, part->weight.outputs - first),
-                     .inputs = part->weight.inputs,
-                     .bias = part->bias == nullptr ? nullptr : part->bias + first,
-                     .y = part->y + row * part->y_stride + first,
-                     .y_stride = part->y_stride,
-                     .accumulate = args.accumulate});
-  };
-  std::int64_t tasks = 0;
-  for (const LinearPart& part : args.parts) tasks += tasks_of(part);
-  if (workers == 1) {
-    for (std::int64_t task = 0; task < tasks; ++task) work(task, 0);
-  } else {
-    pool_.for_each(tasks, work);
-  }
 }
 
 void CpuOps::rotation(const RotationArgs& args) {
@@ -151,7 +105,7 @@ void CpuOps::rotation(const RotationArgs& args) {
 void CpuOps::place(const PlaceArgs& args) {
   const KvView& kv = args.kv;
   const std::int64_t width = (args.heads + 2 * kv.kv_heads) * kv.head_dim;
-  const Element type = kv_element_of(kv.type);
+  const Element type = element_of(kv.type);
   for_rows(args.rows, 4 * width, [&](std::int64_t row) {
     const bool blended = args.own != nullptr && row >= args.first_summary;
     const std::int64_t slot = args.slots[row];
@@ -183,7 +137,7 @@ void CpuOps::attention(const AttentionArgs& args) {
     }
   }
   reserve_scratch(kernels_.attention_scratch(tile_rows, group, kv.head_dim));
-  const Element type = kv_element_of(kv.type);
+  const Element type = element_of(kv.type);
   const auto count = static_cast<std::int64_t>(tiles_.size()) * kv.kv_heads;
   constexpr std::int64_t bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t);
   pool_.for_each(count, [&](std::int64_t task, int worker) {

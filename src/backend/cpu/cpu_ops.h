@@ -12,8 +12,8 @@ namespace precis::cpu {
 
 class CpuOps final : public Ops {
  public:
-  // `threads` as in ThreadPool.
-  CpuOps(const Kernels& kernels, int threads);
+  // `threads` as in ThreadPool, `exact_activations` as in BackendOptions.
+  CpuOps(const Kernels& kernels, int threads, bool exact_activations = false);
 
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return pool_.workers(); }
@@ -41,15 +41,23 @@ class CpuOps final : public Ops {
   // Calls each(row) for every row, on several workers where `row_cost` (element operations a row) makes that pay.
   template <typename Each>
   void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
+  // cpu_linear.cpp
+  void linear_few(const LinearArgs& args);
+  void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows);
+  // Memory for the activations of a product, aligned to 64.
+  std::byte* converted_rows(std::int64_t bytes);
+
   // Grows every worker's scratch memory to `floats`: before the work, as workers must not throw.
   void reserve_scratch(std::int64_t floats);
   // Aligned to 64.
   float* scratch(int worker);
 
   const Kernels& kernels_;
+  const bool exact_activations_;
   ThreadPool pool_;
   std::vector<RowTile> tiles_;
   std::vector<std::vector<float>> scratch_;  // of each worker
+  std::vector<float> converted_;
 };
 
 }  // namespace precis::cpu

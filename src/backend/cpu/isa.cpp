@@ -10,7 +10,11 @@ namespace precis::cpu {
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> kernels;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) kernels.push_back(&avx512_kernels);
+  const bool v4 = __builtin_cpu_supports("x86-64-v4");
+  if (v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
+    kernels.push_back(&avx512bf16_kernels);
+  }
+  if (v4) kernels.push_back(&avx512_kernels);
   if (__builtin_cpu_supports("x86-64-v3")) kernels.push_back(&avx2_kernels);
 #endif
   kernels.push_back(&baseline_kernels);

@@ -11,20 +11,57 @@ namespace precis::cpu {
 
 enum class Element : std::uint8_t { f32, f16, bf16 };
 
-// Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
-struct LinearTile {
+// Of weights, in the order of WeightFormat.
+enum class Format : std::uint8_t { f32, f16, bf16, q8, q4 };
+
+// What a product takes its activations as.
+enum class Form : std::uint8_t {
+  floats,  // as they are
+  halves,  // rounded to bf16, where Kernels::multiplies_halves
+  blocks,  // 16-bit integers with a scale and a sum every 32, for quantised weights
+};
+
+// How much memory a row takes in a form: some slices of its inputs, of equal size.
+struct RowShape {
+  std::int64_t slices;
+  std::int64_t slice_bytes;
+};
+
+// One row to be converted.
+struct ActivationRow {
   const float* x;
-  std::int64_t x_stride;
+  std::int64_t inputs;
+  Form form;
+  bool interleaved;           // for LinearTile of many rows
+  std::byte* to;              // aligned to 64
+  std::int64_t slice_stride;  // bytes
+};
+
+// Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
+//
+// `few` (up to few_rows of them) takes rows as one slice after the other (`floats` as they are, not converted). `many`
+// takes converted, interleaved rows, slice s of row r at x + s * slice_stride + r * x_stride.
+struct LinearTile {
+  const std::byte* x;
+  std::int64_t x_stride;  // bytes
+  std::int64_t slice_stride;
   std::int64_t rows;
-  const void* weight;  // [outputs, inputs]
-  Element type;
+  const std::byte* values;  // [outputs, inputs]
+  const std::uint16_t* scales;
+  Format format;
+  Form form;
   std::int64_t outputs;
   std::int64_t inputs;
   const float* bias;  // [outputs] or null
   float* y;
   std::int64_t y_stride;
   bool accumulate;
+  std::byte* scratch;  // of `many`: many_scratch() bytes, aligned to 64
 };
+
+// Rows that pass over the weights together without a scratch copy of them.
+constexpr std::int64_t few_rows = 8;
+constexpr std::int64_t few_quantized_rows = 4;
 
 // One row: y = x / rms(x) * weight. `y` may be `x`.
 struct NormRow {
@@ -89,7 +126,12 @@ struct AttentionTile {
 
 struct Kernels {
   const char* name;
-  void (*linear)(const LinearTile& tile);
+  bool multiplies_halves;
+  RowShape (*row_shape)(Form form, std::int64_t inputs);
+  void (*convert)(const ActivationRow& row);
+  void (*few)(const LinearTile& tile);
+  void (*many)(const LinearTile& tile);
+  std::int64_t (*many_scratch)(std::int64_t rows);
   void (*norm)(const NormRow& row);
   void (*place)(const PlaceRow& row);
   void (*gate)(const GateRow& row);
@@ -103,6 +145,7 @@ extern const Kernels baseline_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+extern const Kernels avx512bf16_kernels;
 #endif
 
 }  // namespace precis::cpu
