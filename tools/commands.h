@@ -15,5 +15,7 @@ Command add_run(CLI::App& program);
 Command add_inspect(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_logits(CLI::App& program);
+Command add_quantize(CLI::App& program);
+Command add_eval(CLI::App& program);
 
 }  // namespace precis

@@ -18,6 +18,8 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
               "threads of the cpu backend; 0: one a physical core (the numbers stay the same)");
   flags.text("--backend", "NAME", target.backend, "auto, cpu, or reference (scalar, slow, the oracle)");
   flags.text("--compute", "TYPE", target.compute, "K and V kept as bf16 (default) or f32");
+  flags.text("--weights", "FORMAT", target.weights,
+             "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,
              "f32 (default); bf16: rounded, to compare with models that were cast in Python");
   flags.count("-b,--piece,--batch-size,--max-num-batched-tokens", "TOKENS", target.piece, 1, 1 << 16,

@@ -53,6 +53,7 @@ std::string report_json(const CheckpointReport& report) {
                        {"chunk_summary", report.chunk_summary},
                        {"summary", report.summary},
                        {"layer", std::move(layers)},
+                       {"quantized", report.quantized},
                        {"parameters", report.parameters},
                        {"bytes", report.bytes},
                        {"tensors", report.tensors},
@@ -113,6 +114,7 @@ std::string report_text(const CheckpointReport& report) {
   for (const auto& [type, size] : report.bytes_by_type) {
     types += fmt::format("{}{} {}", types.empty() ? "" : ", ", type, bytes(size));
   }
+  if (!report.quantized.empty()) types += fmt::format(" (quantized to {})", report.quantized);
   text += line("stored as", types);
   text += line("files", shown_names(report.files));
   text += line("sizes", fmt::format("{} layers, hidden {}, ffn {}, heads {}, KV heads {}, head size {}", report.layers,

@@ -20,6 +20,8 @@ Examples:
   precis inspect -m models/demo-ksa
   precis tokenize -m models/demo-ksa -p "Hello, world"
   precis logits -m models/demo-ksa --ids ids.json -o logits.safetensors
+  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
+  precis eval kl -m models/demo-ksa --weights q4 -f book.txt
 
 Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong, 130 interrupted.)";
 
@@ -45,14 +47,21 @@ std::vector<std::string> words(int count, char** values) {
 }
 
 const CLI::App* chosen(const CLI::App& program) {
-  const auto commands = program.get_subcommands();
-  return commands.empty() ? &program : commands[0];
+  const CLI::App* app = &program;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
+// "precis eval kl"
+std::string full_name(const CLI::App* app) {
+  const CLI::App* parent = app->get_parent();
+  return parent == nullptr ? app->get_name() : full_name(parent) + " " + app->get_name();
 }
 
 // CLI11's complaint, or our own where it would list words without saying which one is wrong.
 int complain_of_words(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App* app = chosen(program);
-  const std::string name = app == &program ? "precis" : "precis " + app->get_name();
+  const std::string name = full_name(app);
   std::string message = error.what();
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     const std::vector<std::string> rest = program.remaining(true);
@@ -73,8 +82,8 @@ int run_program(int count, char** values) {
   program.set_help_flag("-h,--help", "print this help");
   program.footer(kFooter);
   program.require_subcommand(0, 1);
-  const std::array<Command, 4> commands = {add_run(program), add_inspect(program), add_tokenize(program),
-                                           add_logits(program)};
+  const std::array<Command, 6> commands = {add_run(program),    add_inspect(program),  add_tokenize(program),
+                                           add_logits(program), add_quantize(program), add_eval(program)};
   try {
     program.parse(words(count, values));
   } catch (const CLI::CallForHelp&) {
@@ -89,7 +98,8 @@ int run_program(int count, char** values) {
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }
-  return complain("a command is expected: run, inspect, tokenize or logits (see precis --help)", bad_input);
+  return complain("a command is expected: run, inspect, tokenize, logits, quantize or eval (see precis --help)",
+                  bad_input);
 }
 
 }  // namespace

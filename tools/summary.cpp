@@ -86,8 +86,12 @@ void note_batch(const Notes& notes, const std::vector<Answer>& answers, double s
 
 void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
   const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
-  notes.line(fmt::format("memory  peak {}; weights {}, workspace {}, KV pool {}", shown_bytes(peak_bytes()),
-                         shown(memory.weight_bytes), shown(memory.workspace_bytes), shown(memory.pool_bytes)));
+  std::string formats;
+  for (const auto& [format, bytes] : memory.weight_formats) {
+    formats += fmt::format("{}{} {}", formats.empty() ? "" : ", ", format, shown(bytes));
+  }
+  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}", shown_bytes(peak_bytes()),
+                         shown(memory.weight_bytes), formats, shown(memory.workspace_bytes), shown(memory.pool_bytes)));
   if (!full) return;
   notes.line(fmt::format("pool    {} pages of {}; {} in use, {} cached prefixes among them", shown_count(memory.pages),
                          shown(memory.page_bytes), shown_count(memory.pages_used),

@@ -30,11 +30,12 @@ struct CheckpointReport {
   std::int64_t chunk_summary = 0;  // S
   std::string summary;             // the other summary settings in words; empty without summary attention
   std::vector<LayerReport> layer;  // [layers]
-  std::int64_t parameters = 0;     // elements of all tensors that the model uses
+  std::string quantized;           // "q8" or "q4" of a checkpoint that `precis quantize` wrote; else empty
+  std::int64_t parameters = 0;     // numbers that the model uses
   std::int64_t bytes = 0;          // of the same tensors, as stored
   std::int64_t tensors = 0;
   std::vector<std::string> files;                                   // tensor files
-  std::vector<std::pair<std::string, std::int64_t>> bytes_by_type;  // "bf16", bytes
+  std::vector<std::pair<std::string, std::int64_t>> bytes_by_type;  // "bf16", bytes; "q8", bytes with scales
   std::vector<std::string> unused;                                  // tensors that the model has no use for
   std::int64_t kv_bytes_per_token_full = 0;  // bf16 K and V of one text token if every layer kept it
 };

@@ -18,8 +18,13 @@ struct EngineOptions {
   int threads = 0;
 
   // "bf16": K and V are kept as bf16, half the memory. "f32": K and V are kept as float. Products accumulate in float
-  // either way, and weights stay as they are in the checkpoint.
+  // either way.
   std::string compute = "bf16";
+
+  // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
+  // checkpoint is opened, and only the quantized ones stay in memory (8.5 or 5 bits a weight; docs/quantization.md says
+  // what that costs). Numbers become those of a checkpoint that `precis quantize` writes, bit for bit.
+  std::string weights;
 
   // "f32": rotary frequencies are floats, as in training and in a model that transformers loads in any type. "bf16":
   // they are rounded to bf16, as transformers computes after `model.to(torch.bfloat16)` (also when cast back to float).

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace precis {
@@ -29,8 +30,9 @@ struct KvReport {
 
 struct MemoryReport {
   std::int64_t weight_bytes = 0;
-  std::int64_t workspace_bytes = 0;  // activations of a step
-  std::int64_t pool_bytes = 0;       // the KV pool's size; a CPU's memory is taken as pages are first used
+  std::vector<std::pair<std::string, std::int64_t>> weight_formats;  // the same by format: "q8", bytes with scales
+  std::int64_t workspace_bytes = 0;                                  // activations of a step
+  std::int64_t pool_bytes = 0;  // the KV pool's size; a CPU's memory is taken as pages are first used
   std::int64_t page_bytes = 0;
   std::int64_t pages = 0;
   std::int64_t pages_used = 0;       // by running sequences and the prefix cache; shared pages count once

@@ -26,6 +26,8 @@ class MappedFile {
 
   // Tells the kernel that the whole file will be read soon.
   void prefetch() const;
+  // Gives back what memory this process holds of a part of the file; the next look reads it again.
+  void release(std::span<const std::byte> part) const;
 
  private:
   MappedFile(std::filesystem::path path, std::span<const std::byte> bytes) : path_(std::move(path)), bytes_(bytes) {}
@@ -50,6 +52,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  // At a place that need not have been reached; what lies between is zeros until it is written.
+  void write_at(std::int64_t offset, std::span<const std::byte> bytes);
   void commit();
 
  private:

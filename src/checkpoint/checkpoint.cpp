@@ -83,6 +83,11 @@ std::optional<HostTensor> Checkpoint::find(std::string_view name) const {
   return found->second->find(name);
 }
 
+void Checkpoint::release(std::string_view name) const {
+  const auto found = file_of_tensor_.find(name);
+  if (found != file_of_tensor_.end()) found->second->release(name);
+}
+
 HostTensor Checkpoint::tensor(std::string_view name) const {
   auto found = find(name);
   if (!found) fail("{}: {}: no such tensor", folder_.path().string(), name);

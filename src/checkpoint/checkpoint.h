@@ -12,11 +12,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/safetensors_file.h"
+#include "tensor/tensor_source.h"
 
 namespace precis {
 
 // Opening reads the JSON files and the headers of the tensor files, no weight. Immutable, so any thread may use it.
-class Checkpoint {
+class Checkpoint final : public TensorSource {
  public:
   // Throws Error that names the file when anything is missing or malformed.
   explicit Checkpoint(Folder folder);
@@ -29,7 +30,8 @@ class Checkpoint {
   const std::optional<JsonView>& generation_config() const { return generation_config_; }
 
   // Nothing when there is no tensor of this name. The tensor keeps its file mapped.
-  std::optional<HostTensor> find(std::string_view name) const;
+  std::optional<HostTensor> find(std::string_view name) const override;
+  void release(std::string_view name) const override;
   // Throws Error("FOLDER: NAME: no such tensor").
   HostTensor tensor(std::string_view name) const;
   // In alphabetical order.

@@ -125,6 +125,12 @@ std::optional<HostTensor> SafetensorsFile::find(std::string_view name) const {
   return HostTensor{found->second, map_};
 }
 
+void SafetensorsFile::release(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return;
+  map_->release({found->second.data, static_cast<std::size_t>(found->second.bytes())});
+}
+
 std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> names;
   for (const auto& entry : tensors_) names.push_back(entry.first);

@@ -34,6 +34,8 @@ class SafetensorsFile {
   std::int64_t bytes() const { return bytes_; }
   // Tells the kernel that all tensors will be read soon.
   void prefetch() const { map_->prefetch(); }
+  // Gives back what memory this process holds of a tensor; the next look reads it again.
+  void release(std::string_view name) const;
 
  private:
   std::shared_ptr<const MappedFile> map_;

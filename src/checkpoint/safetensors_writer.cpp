@@ -3,25 +3,29 @@
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "base/file.h"
 
 namespace precis {
 namespace {
 
 constexpr std::size_t length_bytes = 8;
-constexpr std::size_t data_alignment = 64;
+constexpr int data_alignment = 64;
 constexpr const char* metadata_key = "__metadata__";
 
-std::vector<const NamedTensor*> widest_first(std::span<const NamedTensor> tensors) {
+// The order in the file.
+std::vector<const NamedTensor*> aligned_order(std::span<const NamedTensor> tensors) {
   std::vector<const NamedTensor*> order;
   for (const NamedTensor& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    return size_of(a->view.type) > size_of(b->view.type);
-  });
+  const auto rank = [](const NamedTensor* tensor) {
+    const bool keeps_alignment = tensor->view.bytes() % std::int64_t{data_alignment} == 0;
+    return keeps_alignment ? std::int64_t{data_alignment} : size_of(tensor->view.type);
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](const NamedTensor* a, const NamedTensor* b) { return rank(a) > rank(b); });
   return order;
 }
 
@@ -29,11 +33,10 @@ std::string header_of(const std::vector<const NamedTensor*>& tensors,
                       const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header[metadata_key] = metadata;
+  std::set<std::string_view> names = {metadata_key};
   std::int64_t offset = 0;
   for (const NamedTensor* tensor : tensors) {
-    if (tensor->name == metadata_key || header.contains(tensor->name)) {
-      fail("{}: a tensor of this name cannot be written (again)", tensor->name);
-    }
+    if (!names.insert(tensor->name).second) fail("{}: a tensor of this name cannot be written (again)", tensor->name);
     const std::int64_t end = checked_add(offset, tensor->view.bytes(), tensor->name);
     header[tensor->name] = {
         {"dtype", safetensors_name(tensor->view.type)}, {"shape", tensor->view.shape}, {"data_offsets", {offset, end}}};
@@ -51,18 +54,42 @@ std::string header_of(const std::vector<const NamedTensor*>& tensors,
 
 }  // namespace
 
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path) {
+  const auto order = aligned_order(tensors);
+  const std::string header = within(path.string(), [&] { return header_of(order, metadata); });
+  const std::uint64_t length = header.size();
+  file_.write(std::as_bytes(std::span(&length, 1)));
+  file_.write(header);
+  auto begin = static_cast<std::int64_t>(length_bytes + header.size());
+  for (const NamedTensor* tensor : order) {
+    places_.emplace(tensor->name, Place{begin, tensor->view.bytes(), false});
+    begin += tensor->view.bytes();
+  }
+}
+
+void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> data) {
+  const auto found = places_.find(name);
+  PRECIS_CHECK(found != places_.end(), "{} is not announced", name);
+  Place& place = found->second;
+  PRECIS_CHECK(!place.written && place.bytes == narrow<std::int64_t>(data.size()), "{}: {} bytes", name, data.size());
+  file_.write_at(place.begin, data);
+  place.written = true;
+}
+
+void SafetensorsWriter::commit() {
+  for (const auto& [name, place] : places_) PRECIS_CHECK(place.written, "{} is not written", name);
+  file_.commit();
+}
+
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  const auto order = widest_first(tensors);
-  const std::string header = within(path.string(), [&] { return header_of(order, metadata); });
-  AtomicFile file(path);
-  const std::uint64_t length = header.size();
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
-  for (const NamedTensor* tensor : order) {
-    file.write(std::span(tensor->view.data, narrow<std::size_t>(tensor->view.bytes())));
+  SafetensorsWriter writer(path, tensors, metadata);
+  for (const NamedTensor& tensor : tensors) {
+    writer.write(tensor.name, {tensor.view.data, narrow<std::size_t>(tensor.view.bytes())});
   }
-  file.commit();
+  writer.commit();
 }
 
 }  // namespace precis

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
 #include "families/families.h"
+#include "model/stored_matrix.h"
 #include "model/weight_names.h"
 
 namespace precis {
@@ -85,6 +86,7 @@ void report_model(const ModelSpec& spec, CheckpointReport& report) {
   report.context = spec.context;
   report.rope = shown_rope(spec.rope);
   report.tied_head = spec.tied_head;
+  if (spec.quantized) report.quantized = precis::name_of(*spec.quantized);
   report.chunk_text = spec.chunk.text;
   report.chunk_summary = spec.chunk.summary;
   if (spec.summary) report.summary = shown_summary(*spec.summary);
@@ -96,14 +98,30 @@ void report_model(const ModelSpec& spec, CheckpointReport& report) {
   report.kv_bytes_per_token_full = spec.layers * k_and_v * spec.kv_heads * spec.head_dim * size_of(DType::bf16);
 }
 
+std::int64_t elements_of(const ExpectedTensor& tensor) {
+  std::int64_t elements = 1;
+  for (const std::int64_t size : tensor.shape) elements *= size;
+  return elements;
+}
+
+// Format and bytes, with the scales of a quantized matrix.
+std::pair<std::string_view, std::int64_t> stored_as(const Checkpoint& checkpoint, const ExpectedTensor& tensor) {
+  if (tensor.shape.size() == 2) {
+    const StoredMatrix matrix = find_matrix(checkpoint, tensor.name, tensor.shape[0], tensor.shape[1]);
+    return {precis::name_of(matrix.format), matrix.bytes()};
+  }
+  const TensorView view = checkpoint.tensor(tensor.name).view;
+  return {precis::name_of(view.type), view.bytes()};
+}
+
 void report_tensors(const Checkpoint& checkpoint, const ModelSpec& spec, CheckpointReport& report) {
   std::map<std::string, std::int64_t> bytes_by_type;
   for (const ExpectedTensor& expected : expected_tensors(spec)) {
-    const TensorView view = checkpoint.tensor(expected.name).view;
-    report.parameters += view.elements();
-    report.bytes += view.bytes();
+    report.parameters += elements_of(expected);
     report.tensors += 1;
-    bytes_by_type[std::string(precis::name_of(view.type))] += view.bytes();
+    const auto [format, bytes] = stored_as(checkpoint, expected);
+    report.bytes += bytes;
+    bytes_by_type[std::string(format)] += bytes;
   }
   report.bytes_by_type.assign(bytes_by_type.begin(), bytes_by_type.end());
   report.files = checkpoint.files();

@@ -42,6 +42,17 @@ bool rounds_frequencies(const EngineOptions& options) {
   fail("rope_frequencies: '{}', expected f32 or bf16", options.rope_frequencies);
 }
 
+std::optional<WeightFormat> weight_format(const EngineOptions& options, const ModelSpec& spec) {
+  if (options.weights.empty()) return std::nullopt;
+  const auto wanted = quantized_format(options.weights);
+  if (!wanted) fail("weights: '{}', expected q8, q4 or nothing (as stored)", options.weights);
+  if (spec.quantized && *spec.quantized != *wanted) {
+    fail("weights: '{}', but {} is quantized to {} already: expected that or nothing", options.weights,
+         options.model.string(), name_of(*spec.quantized));
+  }
+  return wanted;
+}
+
 SchedulerOptions scheduler_options(const EngineOptions& options) {
   return {.piece = options.piece,
           .max_sequences = options.max_sequences,

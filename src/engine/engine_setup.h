@@ -18,6 +18,10 @@ DType kv_type(const EngineOptions& options);
 // Whether rotary frequencies are rounded to bf16. Throws Error when `rope_frequencies` is unknown.
 bool rounds_frequencies(const EngineOptions& options);
 
+// The format that plain weights get at load; nothing: they stay as stored. Throws Error when `weights` is unknown, or
+// another one than the checkpoint was quantized to.
+std::optional<WeightFormat> weight_format(const EngineOptions& options, const ModelSpec& spec);
+
 SchedulerOptions scheduler_options(const EngineOptions& options);
 
 // Text tokens that a sequence may have, and the pages of the pool. Throws Error that names the largest context that

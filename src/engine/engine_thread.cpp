@@ -19,6 +19,12 @@ ModelSpec spec_of(const Checkpoint& checkpoint, const EngineOptions& options) {
   return spec;
 }
 
+std::vector<std::pair<std::string, std::int64_t>> named_formats(const std::map<WeightFormat, std::int64_t>& bytes) {
+  std::vector<std::pair<std::string, std::int64_t>> named;
+  for (const auto& [format, count] : bytes) named.emplace_back(name_of(format), count);
+  return named;
+}
+
 bool has_tokenizer(const Folder& folder) {
   return folder.has("tokenizer.json") || folder.has("tokenizer.model");
 }
@@ -44,13 +50,16 @@ EngineThread::EngineThread(const EngineOptions& options)
   const SchedulerOptions scheduling = scheduler_options(options);
   if (has_tokenizer(checkpoint_.folder())) text_.emplace(options.model);
   checkpoint_.prefetch();
-  weights_ = load_weights(checkpoint_, spec_, *device_);
+  std::optional<Quantizer> quantizer;
+  if (const auto format = weight_format(options, spec_)) quantizer.emplace(*format, options.threads);
+  weights_ = load_weights(checkpoint_, spec_, *device_, quantizer ? &*quantizer : nullptr);
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
   decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
   memory_ = {.weight_bytes = weights_.bytes,
+             .weight_formats = named_formats(weights_.bytes_of_format),
              .workspace_bytes = decoder_->workspace_bytes(),
              .pool_bytes = pool_.bytes(),
              .page_bytes = geometry_.page_bytes(),

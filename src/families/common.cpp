@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "families/quantization.h"
 #include "families/rope.h"
 
 namespace precis {
@@ -91,6 +92,7 @@ ModelSpec read_common(FamilySource& source, std::string_view family, std::int64_
   spec.epsilon = static_cast<float>(config.number("rms_norm_eps", 1e-12, 1, 1e-6));
   spec.tied_head = config.flag("tie_word_embeddings", false);
   spec.weights = read_type(config);
+  read_quantization(config, spec);
   spec.rope = read_rope(config, spec.context);
   read_boundaries(source, spec);
   return spec;

@@ -17,8 +17,8 @@ ModelSpec read_model_spec(const Checkpoint& checkpoint);
 // The same from a config.json alone, for models without weights.
 ModelSpec read_model_spec(const JsonView& config);
 
-// Throws Error unless every tensor that `spec` needs is there with its shape and a type of f32, f16 or bf16, and no
-// other tensor would have taken part in the computation.
+// Throws Error unless every tensor that `spec` needs is there with its shape and a type of f32, f16 or bf16 (in a
+// quantized checkpoint: or in its format, with scales), and no other tensor would have taken part in the computation.
 void check_tensors(const Checkpoint& checkpoint, const ModelSpec& spec);
 
 // Tensors that `spec` has no use for, in alphabetical order.

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "families/families.h"
+#include "model/stored_matrix.h"
 #include "model/weight_names.h"
 
 namespace precis {
@@ -13,7 +14,19 @@ bool is_float(DType type) {
   return type == DType::f32 || type == DType::f16 || type == DType::bf16;
 }
 
-void check_tensor(const Checkpoint& checkpoint, const ExpectedTensor& expected) {
+// What a checkpoint that says so may hold in place of a plain matrix: its own format, and q8 where q4 would be coarse.
+void check_quantized(const Checkpoint& checkpoint, const ModelSpec& spec, const ExpectedTensor& expected) {
+  const StoredMatrix matrix = find_matrix(checkpoint, expected.name, expected.shape[0], expected.shape[1]);
+  if (matrix.format == WeightFormat::q4 && spec.quantized == WeightFormat::q8) {
+    fail("{}: type u8 (q4), expected i8: config.json says quantization_config.weights q8", expected.name);
+  }
+}
+
+bool may_be_quantized(const ModelSpec& spec, const ExpectedTensor& expected) {
+  return spec.quantized && expected.shape.size() == 2;
+}
+
+void check_tensor(const Checkpoint& checkpoint, const ModelSpec& spec, const ExpectedTensor& expected) {
   const auto found = checkpoint.find(expected.name);
   if (!found) {
     if (expected.name == "lm_head.weight") {
@@ -23,6 +36,7 @@ void check_tensor(const Checkpoint& checkpoint, const ExpectedTensor& expected) 
     fail("{}: no such tensor, expected shape {}", expected.name, shown_shape(expected.shape));
   }
   const TensorView& view = found->view;
+  if (may_be_quantized(spec, expected)) return check_quantized(checkpoint, spec, expected);
   if (view.shape != expected.shape) {
     fail("{}: shape {}, expected {}", expected.name, shown_shape(view.shape), shown_shape(expected.shape));
   }
@@ -46,7 +60,11 @@ bool is_harmless(std::string_view name, const ModelSpec& spec) {
 
 std::vector<std::string> unused_tensors(const Checkpoint& checkpoint, const ModelSpec& spec) {
   std::set<std::string> expected;
-  for (ExpectedTensor& tensor : expected_tensors(spec)) expected.insert(std::move(tensor.name));
+  for (ExpectedTensor& tensor : expected_tensors(spec)) {
+    const auto found = may_be_quantized(spec, tensor) ? checkpoint.find(tensor.name) : std::nullopt;
+    if (found && !is_float(found->view.type)) expected.insert(scale_name(tensor.name));
+    expected.insert(std::move(tensor.name));
+  }
   std::vector<std::string> unused = checkpoint.names();
   std::erase_if(unused, [&](const std::string& name) { return expected.contains(name); });
   return unused;
@@ -54,7 +72,7 @@ std::vector<std::string> unused_tensors(const Checkpoint& checkpoint, const Mode
 
 void check_tensors(const Checkpoint& checkpoint, const ModelSpec& spec) {
   within(checkpoint.folder().path().string(), [&] {
-    for (const ExpectedTensor& expected : expected_tensors(spec)) check_tensor(checkpoint, expected);
+    for (const ExpectedTensor& expected : expected_tensors(spec)) check_tensor(checkpoint, spec, expected);
     for (const std::string& name : unused_tensors(checkpoint, spec)) {
       if (!is_harmless(name, spec)) {
         fail("{}: a tensor that config.json does not announce, and that may change results", name);

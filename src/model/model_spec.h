@@ -8,6 +8,7 @@
 
 #include "attention/layer_rule.h"
 #include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace precis {
 
@@ -60,7 +61,8 @@ struct ModelSpec {
   bool output_bias = false;  // o_proj
   bool mlp_bias = false;
   bool qk_norm = false;
-  DType weights = DType::bf16;  // as config.json says; tensors decide
+  DType weights = DType::bf16;            // as config.json says; tensors decide
+  std::optional<WeightFormat> quantized;  // a checkpoint that Precis quantized: to q8 or q4
   RopeSpec rope;
   ChunkShape chunk;                         // none without summary attention
   std::optional<SummarySpec> summary;       // present exactly when chunk.any()

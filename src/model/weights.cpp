@@ -9,8 +9,8 @@ namespace {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device)
-      : checkpoint_(checkpoint), spec_(spec), device_(device) {}
+  Loader(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer)
+      : source_(source), spec_(spec), device_(device), quantizer_(quantizer) {}
 
   Weights load() {
     weights_.embedding = matrix("model.embed_tokens.weight", spec_.embeddings, spec_.hidden);
@@ -58,43 +58,54 @@ class Loader {
   }
 
   WeightView matrix(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
-    const HostTensor tensor = checkpoint_.tensor(name);
-    expect_shape(name, tensor.view, {{"outputs", outputs}, {"inputs", inputs}});
-    const DType type = tensor.view.type;
-    if (type != DType::bf16 && type != DType::f16 && type != DType::f32) {
-      fail("{}: type {}, expected bf16, f16 or f32", name, name_of(type));
-    }
-    return {.data = static_cast<const std::byte*>(keep(tensor)),
-            .scales = nullptr,
-            .format = format_of(type),
-            .outputs = outputs,
-            .inputs = inputs};
+    const StoredMatrix matrix = take_matrix(name, outputs, inputs);
+    WeightView view{.data = static_cast<const std::byte*>(keep(matrix.values, matrix.format)),
+                    .scales = nullptr,
+                    .format = matrix.format,
+                    .outputs = outputs,
+                    .inputs = inputs};
+    if (is_quantized(matrix.format)) view.scales = static_cast<const F16*>(keep(matrix.scales, matrix.format));
+    return view;
+  }
+
+  StoredMatrix take_matrix(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+    const StoredMatrix matrix = find_matrix(source_, name, outputs, inputs);
+    check_scales(name, matrix);
+    if (quantizer_ == nullptr || is_quantized(matrix.format)) return matrix;
+    const auto format = quantizer_->format_for(name, inputs);
+    if (!format) return matrix;
+    StoredMatrix quantized = quantizer_->quantize(name, matrix, *format);
+    source_.release(name);
+    return quantized;
   }
 
   const float* vector(const std::string& name, std::int64_t size) {
-    const HostTensor tensor = checkpoint_.tensor(name);
-    expect_shape(name, tensor.view, {{"size", size}});
-    auto values = std::make_shared<const std::vector<float>>(to_floats(name, tensor.view));
+    const auto tensor = source_.find(name);
+    if (!tensor) fail("{}: no such tensor, expected shape [{}]", name, size);
+    expect_shape(name, tensor->view, {{"size", size}});
+    auto values = std::make_shared<const std::vector<float>>(to_floats(name, tensor->view));
     HostTensor floats{{reinterpret_cast<const std::byte*>(values->data()), DType::f32, {size}}, values};
-    return static_cast<const float*>(keep(floats));
+    return static_cast<const float*>(keep(floats, WeightFormat::f32));
   }
 
-  const void* keep(const HostTensor& tensor) {
+  const void* keep(const HostTensor& tensor, WeightFormat format) {
     weights_.buffers.push_back(device_.adopt(tensor));
     weights_.bytes += tensor.view.bytes();
+    weights_.bytes_of_format[format] += tensor.view.bytes();
     return weights_.buffers.back().as<void>();
   }
 
-  const Checkpoint& checkpoint_;
+  const TensorSource& source_;
   const ModelSpec& spec_;
   Device& device_;
+  Quantizer* quantizer_;
   Weights weights_;
 };
 
 }  // namespace
 
-Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device) {
-  return Loader(checkpoint, spec, device).load();
+Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer) {
+  return Loader(source, spec, device, quantizer).load();
 }
 
 }  // namespace precis

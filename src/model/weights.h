@@ -1,14 +1,16 @@
-// A model's weights on a device. Matrices stay as the checkpoint stores them (on a CPU: in the mapped file); vectors
-// (norms, biases) become float.
+// A model's weights on a device. Matrices stay as their source has them (on a CPU: in the mapped file) or are quantized
+// on the way; vectors (norms, biases) become float.
 #pragma once
 
 #include <array>
+#include <map>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
 #include "device/device.h"
 #include "device/ops.h"
 #include "model/model_spec.h"
+#include "model/quantizer.h"
+#include "tensor/tensor_source.h"
 
 namespace precis {
 
@@ -34,13 +36,16 @@ struct LayerWeights {
 struct Weights {
   WeightView embedding;  // [embeddings, hidden]
   std::vector<LayerWeights> layers;
-  const float* final_norm = nullptr;  // [hidden]
-  WeightView head;                    // [vocabulary, hidden]: the embedding's rows when tied
-  std::int64_t bytes = 0;             // of all of the above
-  std::vector<Buffer> buffers;        // what the pointers point into
+  const float* final_norm = nullptr;                     // [hidden]
+  WeightView head;                                       // [vocabulary, hidden]: the embedding's rows when tied
+  std::int64_t bytes = 0;                                // of all of the above
+  std::map<WeightFormat, std::int64_t> bytes_of_format;  // the same by format; scales count with their matrix
+  std::vector<Buffer> buffers;                           // what the pointers point into
 };
 
-// Throws Error that names the tensor when one is missing or has another shape or type than the spec asks for.
-Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device);
+// `quantizer`: what plain matrices become on the way, one at a time; none: they stay as they are. What a source holds
+// of a matrix is released once it is quantized. Throws Error that names the tensor when one is missing, has another
+// shape or type than the spec asks for, or scales that are no numbers.
+Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer = nullptr);
 
 }  // namespace precis

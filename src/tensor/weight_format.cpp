@@ -66,6 +66,13 @@ std::string_view name_of(WeightFormat format) {
   return names[static_cast<std::size_t>(format)];
 }
 
+std::optional<WeightFormat> quantized_format(std::string_view name) {
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+    if (name == name_of(format)) return format;
+  }
+  return std::nullopt;
+}
+
 WeightFormat format_of(DType type) {
   if (type == DType::f32) return WeightFormat::f32;
   if (type == DType::f16) return WeightFormat::f16;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -26,6 +27,8 @@ constexpr bool is_quantized(WeightFormat format) {
 
 // "f32", "bf16", "q8", ...
 std::string_view name_of(WeightFormat format);
+// "q8", "q4"; nothing for another name.
+std::optional<WeightFormat> quantized_format(std::string_view name);
 // The format of plain elements; `type` must be f32, f16 or bf16.
 WeightFormat format_of(DType type);
 

@@ -1,0 +1,24 @@
+#include "families/quantization.h"
+
+#include "base/error.h"
+
+namespace precis {
+
+void read_quantization(Fields& config, ModelSpec& spec) {
+  const auto section = config.find("quantization_config");
+  if (!section) return;
+  Fields fields(*section);
+  const JsonView method = fields.at("quant_method");
+  if (method.string() != "precis") method.refuse("expected precis (what other programs quantized is not read)");
+  fields.integer("version", 1, 1);
+  const JsonView weights = fields.at("weights");
+  spec.quantized = quantized_format(weights.string());
+  if (!spec.quantized) weights.refuse("expected q8 or q4");
+  const auto unread = fields.unread();
+  if (!unread.empty()) {
+    fail("{}: {}: not known to Precis, and may change results, found {}", section->place(), printable(unread.front()),
+         section->at(unread.front()).shown());
+  }
+}
+
+}  // namespace precis

@@ -1,0 +1,13 @@
+// What config.json says about a checkpoint that `precis quantize` wrote.
+#pragma once
+
+#include "checkpoint/fields.h"
+#include "model/model_spec.h"
+
+namespace precis {
+
+// Reads `quantization_config`, where there is one. Throws Error that names the field when it is another program's or of
+// a version that is not known.
+void read_quantization(Fields& config, ModelSpec& spec);
+
+}  // namespace precis

@@ -1,0 +1,73 @@
+#include "model/quantizer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "base/error.h"
+#include "device/host_memory.h"
+
+namespace precis {
+namespace {
+
+// Scales and minima are f16; beyond, they would be infinite.
+constexpr float largest_value = 65504;
+constexpr std::int64_t rows_a_task = 8;
+
+HostTensor allocate_tensor(DType type, std::vector<std::int64_t> shape) {
+  TensorView view{nullptr, type, std::move(shape)};
+  auto memory = std::make_shared<const Buffer>(allocate_host(view.bytes()));
+  view.data = memory->as<const std::byte>();
+  return {std::move(view), std::move(memory)};
+}
+
+// One row, wherever it lies.
+std::vector<float> row_of(const std::string& name, const TensorView& matrix, std::int64_t row) {
+  const std::int64_t inputs = matrix.shape[1];
+  return to_floats(name, {matrix.data + row * inputs * size_of(matrix.type), matrix.type, {inputs}});
+}
+
+}  // namespace
+
+std::optional<WeightFormat> Quantizer::format_for(std::string_view name, std::int64_t inputs) const {
+  const bool at_an_end = name == "model.embed_tokens.weight" || name == "lm_head.weight";
+  const WeightFormat format = at_an_end ? WeightFormat::q8 : wanted_;
+  if (inputs % row_multiple(format) != 0) return std::nullopt;
+  return format;
+}
+
+StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format) {
+  const TensorView& from = plain.values.view;
+  const std::int64_t outputs = from.shape.at(0);
+  const std::int64_t inputs = from.shape.at(1);
+  PRECIS_CHECK(!is_quantized(plain.format) && is_quantized(format) && inputs % row_multiple(format) == 0);
+  StoredMatrix matrix{.values = allocate_tensor(value_type(format), value_shape(format, outputs, inputs)),
+                      .scales = allocate_tensor(DType::f16, scale_shape(format, outputs, inputs)),
+                      .format = format};
+  auto* values = const_cast<std::byte*>(matrix.values.view.data);
+  auto* scales = const_cast<std::byte*>(matrix.scales.view.data);
+  std::atomic<std::int64_t> bad_row = outputs;
+  pool_.for_each((outputs + rows_a_task - 1) / rows_a_task, [&](std::int64_t task, int) {
+    const std::int64_t end = std::min(outputs, (task + 1) * rows_a_task);
+    for (std::int64_t row = task * rows_a_task; row < end; ++row) {
+      const std::vector<float> floats = row_of(name, from, row);
+      const bool fits =
+          std::all_of(floats.begin(), floats.end(), [](float value) { return std::abs(value) <= largest_value; });
+      if (!fits) {
+        std::int64_t seen = bad_row.load();
+        while (row < seen && !bad_row.compare_exchange_weak(seen, row)) {
+        }
+        continue;
+      }
+      quantize_row(format, floats, values + row * value_row_bytes(format, inputs),
+                   reinterpret_cast<F16*>(scales + row * scale_row_bytes(format, inputs)));
+    }
+  });
+  if (bad_row < outputs) {
+    fail("{}: row {}: a number that is not finite or above {}, and cannot be quantized", name, bad_row.load(),
+         largest_value);
+  }
+  return matrix;
+}
+
+}  // namespace precis

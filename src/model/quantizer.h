@@ -1,0 +1,31 @@
+// Turning a model's matrices into a quantized format: at load, and for files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "model/stored_matrix.h"
+
+namespace precis {
+
+class Quantizer {
+ public:
+  // `wanted`: q8 or q4. `threads`: as ThreadPool counts them.
+  Quantizer(WeightFormat wanted, int threads) : wanted_(wanted), pool_(threads) {}
+
+  // The format in which matrix `name` with so many inputs is to be kept; nothing: as it is. By its role in the network
+  // and its size alone, so that files and loading agree.
+  std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const;
+
+  // The matrix of plain elements in `format`, in memory of its own. Throws Error that names matrix and row when a
+  // number is not finite or too large for a scale.
+  StoredMatrix quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format);
+
+ private:
+  WeightFormat wanted_;
+  ThreadPool pool_;
+};
+
+}  // namespace precis

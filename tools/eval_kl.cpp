@@ -1,0 +1,144 @@
+// precis eval kl: how far a setting's expectations are from another's.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+
+#include "engine_flags.h"
+#include "eval.h"
+#include "input.h"
+#include "likelihood.h"
+#include "numbers.h"
+#include "outcome.h"
+#include "precis/engine.h"
+#include "terminal.h"
+#include "text_windows.h"
+#include "window_flags.h"
+
+namespace precis {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  precis eval kl -m models/demo-ksa --weights q4 -f book.txt              (against the weights as stored)
+  precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt --json
+  precis eval kl -m models/demo-ksa --compute bf16 --against-compute f32 -f book.txt
+
+At every position of the text: KL(base || model) in nats, where the base is what the --against flags say, and whether
+both hold the same token to be the most likely. Both models are in memory, and one window's logits of the base.
+Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong.)";
+
+constexpr std::int64_t kDefaultTokens = 8192;
+
+struct KlFlags {
+  EngineOptions engine;
+  std::optional<std::string> against;
+  std::string against_weights;
+  std::optional<std::string> against_backend;
+  std::optional<std::string> against_compute;
+  WindowFlags windows;
+  bool json = false;
+
+  EngineOptions base() const {
+    EngineOptions options = engine;
+    if (against) options.model = *against;
+    options.weights = against_weights;
+    options.backend = against_backend.value_or(engine.backend);
+    options.compute = against_compute.value_or(engine.compute);
+    return options;
+  }
+};
+
+void expect_same_ids(const Engine& base, const Engine& model, const std::string& text) {
+  if (base.vocabulary() != model.vocabulary()) {
+    throw std::runtime_error(fmt::format("--against: {} ids, expected the model's {}", shown_count(base.vocabulary()),
+                                         shown_count(model.vocabulary())));
+  }
+  if (base.text().encode_prompt(text) != model.text().encode_prompt(text)) {
+    throw std::runtime_error("--against: makes other ids of the text than the model, expected the same tokenizer");
+  }
+}
+
+std::vector<Position> compare_windows(Engine& base, Engine& model, const std::vector<TextWindow>& windows) {
+  Notes notes;
+  std::vector<Position> positions;
+  std::vector<float> base_logits;  // [targets, vocabulary] of one window
+  const auto width = static_cast<std::size_t>(model.vocabulary());
+  for (std::size_t at = 0; at < windows.size(); ++at) {
+    notes.passing(fmt::format("window {} of {} ...", at + 1, windows.size()));
+    const TextWindow& window = windows[at];
+    base_logits.resize(window.targets.size() * width);
+    compute_window(base, window, [&](std::size_t index, std::span<const float> logits) {
+      std::copy(logits.begin(), logits.end(), base_logits.begin() + static_cast<std::ptrdiff_t>(index * width));
+    });
+    compute_window(model, window, [&](std::size_t index, std::span<const float> logits) {
+      positions.push_back(compare({base_logits.data() + index * width, width}, logits, window.targets[index]));
+    });
+  }
+  notes.clear_passing();
+  return positions;
+}
+
+std::string comparison_json(const Comparison& comparison, const MemoryReport& base, const MemoryReport& model) {
+  const nlohmann::ordered_json object = {{"positions", comparison.positions},
+                                         {"kl_mean", comparison.mean_kl},
+                                         {"kl_p99", comparison.p99_kl},
+                                         {"kl_max", comparison.max_kl},
+                                         {"top_agreement", comparison.top_agreement},
+                                         {"nll", comparison.nll},
+                                         {"perplexity", std::exp(comparison.nll)},
+                                         {"weight_bytes", model.weight_bytes},
+                                         {"base_nll", comparison.base_nll},
+                                         {"base_perplexity", std::exp(comparison.base_nll)},
+                                         {"base_weight_bytes", base.weight_bytes}};
+  return object.dump() + "\n";
+}
+
+std::string comparison_text(const Comparison& comparison, const MemoryReport& base, const MemoryReport& model) {
+  const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
+  std::string text = fmt::format("positions      {}\n", shown_count(comparison.positions));
+  text += fmt::format("KL, nats       mean {:.3g}, 99th percentile {:.3g}, largest {:.3g}\n", comparison.mean_kl,
+                      comparison.p99_kl, comparison.max_kl);
+  text += fmt::format("same top       {:.3f} %\n", 100 * comparison.top_agreement);
+  text += fmt::format("perplexity     {:.4f}, base {:.4f}\n", std::exp(comparison.nll), std::exp(comparison.base_nll));
+  return text + fmt::format("weights        {}, base {}\n", shown(model.weight_bytes), shown(base.weight_bytes));
+}
+
+int run_kl(const KlFlags& flags) {
+  const std::string text = read_input("--file", flags.windows.file);
+  Engine model(flags.windows.engine_options(flags.engine));
+  Engine base(flags.windows.engine_options(flags.base()));
+  expect_same_ids(base, model, text);
+  const std::vector<TextWindow> windows = flags.windows.cut(model, text);
+  const Comparison comparison = summarise(compare_windows(base, model, windows));
+  Output().write(flags.json ? comparison_json(comparison, base.memory(), model.memory())
+                            : comparison_text(comparison, base.memory(), model.memory()));
+  return done;
+}
+
+}  // namespace
+
+Command add_eval_kl(CLI::App& eval) {
+  CLI::App* app =
+      eval.add_subcommand("kl", "how far a model's expectations are from another's, or from another setting's");
+  const auto target = std::make_shared<KlFlags>();
+  Flags flags(*app);
+  flags.heading("Flags");
+  add_model_flag(flags, target->engine.model);
+  target->windows.add(flags, kDefaultTokens);
+  flags.flag("--json", target->json, "as a JSON object");
+  flags.heading("The base");
+  flags.text("--against", "DIR", target->against, "folder of the base (default: the model's)");
+  flags.text("--against-weights", "FORMAT", target->against_weights, "its --weights (default: as stored)");
+  flags.text("--against-backend", "NAME", target->against_backend, "its --backend (default: the model's)");
+  flags.text("--against-compute", "TYPE", target->against_compute, "its --compute (default: the model's)");
+  add_compute_flags(flags, target->engine);
+  app->footer(kExamples);
+  return {app, [target] { return run_kl(*target); }};
+}
+
+}  // namespace precis

@@ -1,0 +1,88 @@
+// precis quantize: a checkpoint written anew with weights of 8 or 4 bits.
+#include "precis/quantize.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+
+#include "commands.h"
+#include "engine_flags.h"
+#include "numbers.h"
+#include "outcome.h"
+#include "terminal.h"
+
+namespace precis {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
+  precis run -m /tmp/demo-ksa-q8 -p "It was a dark night"
+  precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt     (what it costs)
+
+The folder appears whole or not at all. Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is
+wrong, 130 interrupted.)";
+
+void note_report(const Notes& notes, const QuantizeReport& report, double seconds) {
+  const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
+  std::string types;
+  for (const auto& [type, bytes] : report.bytes_by_type) {
+    types += fmt::format("{}{} {}", types.empty() ? "" : ", ", type, shown(bytes));
+  }
+  notes.line(fmt::format("weights  {} -> {} ({}) in {:.2f} s, {} {}", shown(report.bytes_before), shown(report.bytes),
+                         types, seconds, report.files.size(), report.files.size() == 1 ? "file" : "files"));
+  const auto list = [&](const char* heading, const std::vector<std::string>& names) {
+    if (names.empty()) return;
+    const std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
+    notes.line(fmt::format("{}  {}{}", heading, names.front(), more));
+  };
+  list("plain   ", report.plain);
+  list("left out", report.left_out);
+}
+
+int run_quantize(const QuantizeOptions& flags) {
+  Notes notes;
+  const Interrupt interrupt([] {});
+  QuantizeOptions options = flags;
+  options.progress = [&](std::int64_t written, std::int64_t bytes) {
+    notes.passing(fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
+                              shown_bytes(static_cast<double>(bytes))));
+    return interrupt.signal() == 0;
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  const auto work = [&] {
+    try {
+      return quantize(options);
+    } catch (...) {
+      notes.clear_passing();
+      throw;
+    }
+  };
+  const QuantizeReport report = work();
+  notes.clear_passing();
+  if (report.stopped) return 128 + interrupt.signal();
+  note_report(notes, report, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  return done;
+}
+
+}  // namespace
+
+Command add_quantize(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("quantize", "write a checkpoint anew with weights of 8 or 4 bits");
+  const auto target = std::make_shared<QuantizeOptions>();
+  Flags flags(*app);
+  flags.heading("Flags");
+  add_model_flag(flags, target->model);
+  flags.path("-o,--output", "DIR", target->output, "folder to make; nothing or an empty folder must be there")
+      ->required();
+  flags.text("--weights", "FORMAT", target->weights, "q8 (8.5 bits a weight) or q4 (5 bits; embedding and head q8)")
+      ->required();
+  flags.count("-t,--threads", "N", target->threads, 0, 1024,
+              "threads; 0: one a physical core (the bytes stay the same)");
+  flags.bytes("--shard-size", "BYTES", target->shard_bytes, "largest tensor file, such as 2G (default 4G)");
+  app->footer(kExamples);
+  return {app, [target] { return run_quantize(*target); }};
+}
+
+}  // namespace precis
