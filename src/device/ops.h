@@ -22,6 +22,7 @@ struct WeightView {
   std::int64_t inputs = 0;
 
   explicit operator bool() const { return data != nullptr; }
+  std::int64_t bytes() const { return data == nullptr ? 0 : outputs * inputs * size_of(type); }
 };
 
 // x[r] = table[ids[r]]
