@@ -2,8 +2,10 @@
 
 #include <map>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "engine/model_files.h"
 #include "families/families.h"
 #include "model/weight_names.h"
 
@@ -96,18 +98,21 @@ void report_model(const ModelSpec& spec, CheckpointReport& report) {
   report.kv_bytes_per_token_full = spec.layers * k_and_v * spec.kv_heads * spec.head_dim * size_of(DType::bf16);
 }
 
-void report_tensors(const Checkpoint& checkpoint, const ModelSpec& spec, CheckpointReport& report) {
+// `type_of`: the element type of a tensor by its name.
+template <typename TypeOf>
+void report_tensors(const ModelSpec& spec, const TypeOf& type_of, CheckpointReport& report) {
   std::map<std::string, std::int64_t> bytes_by_type;
   for (const ExpectedTensor& expected : expected_tensors(spec)) {
-    const TensorView view = checkpoint.tensor(expected.name).view;
-    report.parameters += view.elements();
-    report.bytes += view.bytes();
+    const DType type = type_of(expected.name);
+    std::int64_t elements = 1;
+    for (const std::int64_t size : expected.shape) elements = checked_mul(elements, size, expected.name);
+    const std::int64_t bytes = checked_mul(elements, size_of(type), expected.name);
+    report.parameters = checked_add(report.parameters, elements, expected.name);
+    report.bytes = checked_add(report.bytes, bytes, expected.name);
     report.tensors += 1;
-    bytes_by_type[std::string(precis::name_of(view.type))] += view.bytes();
+    bytes_by_type[std::string(precis::name_of(type))] += bytes;
   }
   report.bytes_by_type.assign(bytes_by_type.begin(), bytes_by_type.end());
-  report.files = checkpoint.files();
-  report.unused = unused_tensors(checkpoint, spec);
 }
 
 }  // namespace
@@ -117,7 +122,19 @@ CheckpointReport inspect(const std::filesystem::path& folder) {
   const ModelSpec spec = read_model_spec(checkpoint);
   CheckpointReport report;
   report_model(spec, report);
-  report_tensors(checkpoint, spec, report);
+  report_tensors(
+      spec, [&](const std::string& name) { return checkpoint.tensor(name).view.type; }, report);
+  report.files = checkpoint.files();
+  report.unused = unused_tensors(checkpoint, spec);
+  return report;
+}
+
+CheckpointReport inspect_configuration(const std::filesystem::path& path) {
+  const ModelSpec spec = read_model_spec(read_configuration(path));
+  CheckpointReport report;
+  report_model(spec, report);
+  report_tensors(
+      spec, [&](const std::string&) { return spec.weights; }, report);
   return report;
 }
 

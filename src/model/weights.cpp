@@ -9,8 +9,8 @@ namespace {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device)
-      : checkpoint_(checkpoint), spec_(spec), device_(device) {}
+  Loader(const TensorSource& tensors, const ModelSpec& spec, Device& device)
+      : tensors_(tensors), spec_(spec), device_(device) {}
 
   Weights load() {
     weights_.embedding = matrix("model.embed_tokens.weight", spec_.embeddings, spec_.hidden);
@@ -58,7 +58,7 @@ class Loader {
   }
 
   WeightView matrix(const std::string& name, std::int64_t outputs, std::int64_t inputs) {
-    const HostTensor tensor = checkpoint_.tensor(name);
+    const HostTensor tensor = tensors_(name, {outputs, inputs});
     expect_shape(name, tensor.view, {{"outputs", outputs}, {"inputs", inputs}});
     const DType type = tensor.view.type;
     if (type != DType::bf16 && type != DType::f16 && type != DType::f32) {
@@ -68,7 +68,7 @@ class Loader {
   }
 
   const float* vector(const std::string& name, std::int64_t size) {
-    const HostTensor tensor = checkpoint_.tensor(name);
+    const HostTensor tensor = tensors_(name, {size});
     expect_shape(name, tensor.view, {{"size", size}});
     auto values = std::make_shared<const std::vector<float>>(to_floats(name, tensor.view));
     HostTensor floats{{reinterpret_cast<const std::byte*>(values->data()), DType::f32, {size}}, values};
@@ -81,16 +81,42 @@ class Loader {
     return weights_.buffers.back().as<void>();
   }
 
-  const Checkpoint& checkpoint_;
+  const TensorSource& tensors_;
   const ModelSpec& spec_;
   Device& device_;
   Weights weights_;
 };
 
+std::int64_t bytes_of(const LinearWeights& linear) {
+  const std::int64_t bias = linear.bias == nullptr ? 0 : linear.weight.outputs * std::int64_t{sizeof(float)};
+  return linear.weight.bytes() + bias;
+}
+
+std::int64_t bytes_of(const std::array<LinearWeights, 3>& qkv) {
+  return bytes_of(qkv[0]) + bytes_of(qkv[1]) + bytes_of(qkv[2]);
+}
+
 }  // namespace
 
-Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device) {
-  return Loader(checkpoint, spec, device).load();
+Weights load_weights(const TensorSource& tensors, const ModelSpec& spec, Device& device) {
+  return Loader(tensors, spec, device).load();
+}
+
+WeightReads weight_reads(const Weights& weights, const ModelSpec& spec) {
+  const auto bytes = [](const float* norm, std::int64_t size) {
+    return norm == nullptr ? 0 : size * std::int64_t{sizeof(float)};
+  };
+  WeightReads reads;
+  for (const LayerWeights& layer : weights.layers) {
+    reads.always += bytes(layer.input_norm, spec.hidden) + bytes_of(layer.qkv) + bytes(layer.q_norm, spec.head_dim) +
+                    bytes(layer.k_norm, spec.head_dim);
+    reads.summaries += bytes(layer.input_norm_summary, spec.hidden) + bytes_of(layer.qkv_summary);
+    const bool last = &layer == &weights.layers.back();
+    (last ? reads.logits : reads.always) += bytes_of(layer.output) + bytes(layer.post_norm, spec.hidden) +
+                                            bytes_of(layer.gate) + bytes_of(layer.up) + bytes_of(layer.down);
+  }
+  reads.logits += bytes(weights.final_norm, spec.hidden) + weights.head.bytes();
+  return reads;
 }
 
 }  // namespace precis

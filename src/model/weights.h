@@ -1,11 +1,12 @@
-// A model's weights on a device. Matrices stay as the checkpoint stores them (on a CPU: in the mapped file); vectors
-// (norms, biases) become float.
+// A model's weights on a device. Matrices stay as their source stores them (on a CPU, from a checkpoint: in the mapped
+// file); vectors (norms, biases) become float.
 #pragma once
 
 #include <array>
+#include <functional>
+#include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
 #include "device/device.h"
 #include "device/ops.h"
 #include "model/model_spec.h"
@@ -40,7 +41,19 @@ struct Weights {
   std::vector<Buffer> buffers;        // what the pointers point into
 };
 
+// Gives the tensor of a name (model/weight_names.h), which should have `shape`. Throws Error when there is none.
+using TensorSource = std::function<HostTensor(const std::string& name, const std::vector<std::int64_t>& shape)>;
+
 // Throws Error that names the tensor when one is missing or has another shape or type than the spec asks for.
-Weights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device);
+Weights load_weights(const TensorSource& tensors, const ModelSpec& spec, Device& device);
+
+// Bytes of weights that a step reads, by when it does. Of the embedding a step reads a row a token, which is not
+// counted; a tied head is.
+struct WeightReads {
+  std::int64_t always = 0;     // every step
+  std::int64_t summaries = 0;  // steps with summary rows: what these rows alone use
+  std::int64_t logits = 0;     // steps of which logits are wanted: past the last layer's attention
+};
+WeightReads weight_reads(const Weights& weights, const ModelSpec& spec);
 
 }  // namespace precis
