@@ -15,5 +15,6 @@ Command add_run(CLI::App& program);
 Command add_inspect(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_logits(CLI::App& program);
+Command add_bench(CLI::App& program);
 
 }  // namespace precis

@@ -20,6 +20,7 @@ Examples:
   precis inspect -m models/demo-ksa
   precis tokenize -m models/demo-ksa -p "Hello, world"
   precis logits -m models/demo-ksa --ids ids.json -o logits.safetensors
+  precis bench -m models/demo-ksa -p 512 -n 128 -d 0,4096
 
 Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong, 130 interrupted.)";
 
@@ -73,8 +74,8 @@ int run_program(int count, char** values) {
   program.set_help_flag("-h,--help", "print this help");
   program.footer(kFooter);
   program.require_subcommand(0, 1);
-  const std::array<Command, 4> commands = {add_run(program), add_inspect(program), add_tokenize(program),
-                                           add_logits(program)};
+  const std::array<Command, 5> commands = {add_run(program), add_inspect(program), add_tokenize(program),
+                                           add_logits(program), add_bench(program)};
   try {
     program.parse(words(count, values));
   } catch (const CLI::CallForHelp&) {
@@ -89,7 +90,7 @@ int run_program(int count, char** values) {
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }
-  return complain("a command is expected: run, inspect, tokenize or logits (see precis --help)", bad_input);
+  return complain("a command is expected: run, inspect, tokenize, logits or bench (see precis --help)", bad_input);
 }
 
 }  // namespace
