@@ -17,5 +17,6 @@ Command add_tokenize(CLI::App& program);
 Command add_logits(CLI::App& program);
 Command add_quantize(CLI::App& program);
 Command add_eval(CLI::App& program);
+Command add_bench(CLI::App& program);
 
 }  // namespace precis

@@ -67,6 +67,13 @@ CLI::Option* Flags::flag(const std::string& names, bool& target, bool value, con
       ->group(heading_);
 }
 
+CLI::Option* Flags::counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target,
+                           std::int64_t low, std::int64_t high, const std::string& help) {
+  return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
+    target = parse_counts(flag, text, low, high);
+  });
+}
+
 CLI::Option* Flags::number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
                            double high, const std::string& help) {
   return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {

@@ -46,6 +46,9 @@ class Flags {
       assign(target, parse_count(flag, text, low, high));
     });
   }
+  // A list of them, "0,4096,16k".
+  CLI::Option* counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target,
+                      std::int64_t low, std::int64_t high, const std::string& help);
   // Finite numbers in [low, high].
   CLI::Option* number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
                       double high, const std::string& help);

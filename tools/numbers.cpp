@@ -67,6 +67,19 @@ std::int64_t parse_count(std::string_view flag, std::string_view text, std::int6
   return value;
 }
 
+std::vector<std::int64_t> parse_counts(std::string_view flag, std::string_view text, std::int64_t low,
+                                       std::int64_t high) {
+  std::vector<std::int64_t> counts;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = text.find(',', begin);
+    const std::string_view part = text.substr(begin, end - begin);
+    if (part.empty()) refuse(flag, text, "whole numbers such as 0,4096,16k");
+    counts.push_back(parse_count(flag, part, low, high));
+    if (end == std::string_view::npos) return counts;
+    begin = end + 1;
+  }
+}
+
 std::int64_t parse_bytes(std::string_view flag, std::string_view text) {
   constexpr std::string_view expected = "a number of bytes such as 4096, 512M or 8G";
   double value = 0;

@@ -14,6 +14,9 @@ namespace precis {
 
 // "4096", "32k" (32768), "1M", "-1"; in [low, high].
 std::int64_t parse_count(std::string_view flag, std::string_view text, std::int64_t low, std::int64_t high);
+// "512", "0,4096,16k": at least one count, each in [low, high].
+std::vector<std::int64_t> parse_counts(std::string_view flag, std::string_view text, std::int64_t low,
+                                       std::int64_t high);
 // "8G", "512M", "1.5GiB", "4096": bytes, powers of 1024; at least 0.
 std::int64_t parse_bytes(std::string_view flag, std::string_view text);
 // "0.8", "1e-3"; finite, in [low, high].

@@ -1,20 +1,13 @@
 #include "summary.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include "numbers.h"
+#include "peak_memory.h"
 
 namespace precis {
 
 namespace {
-
-// The most memory that this process has held at once, in bytes.
-double peak_bytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * static_cast<double>(usage.ru_maxrss);  // Linux counts kB
-}
 
 std::string shown_held(const KvReport& kv) {
   return fmt::format("held {}, formula {}, full attention {}", shown_bytes(static_cast<double>(kv.held_bytes)),
@@ -90,7 +83,7 @@ void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
   for (const auto& [format, bytes] : memory.weight_formats) {
     formats += fmt::format("{}{} {}", formats.empty() ? "" : ", ", format, shown(bytes));
   }
-  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}", shown_bytes(peak_bytes()),
+  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}", shown(peak_memory()),
                          shown(memory.weight_bytes), formats, shown(memory.workspace_bytes), shown(memory.pool_bytes)));
   if (!full) return;
   notes.line(fmt::format("pool    {} pages of {}; {} in use, {} cached prefixes among them", shown_count(memory.pages),

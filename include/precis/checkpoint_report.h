@@ -43,4 +43,8 @@ struct CheckpointReport {
 // Throws std::runtime_error with one line when the folder is not a checkpoint that Precis can run.
 CheckpointReport inspect(const std::filesystem::path& folder);
 
+// The same from a config.json alone, or a folder that has one: what a checkpoint of it would be, without files. Element
+// types are as EngineOptions::dummy_weights has them.
+CheckpointReport inspect_configuration(const std::filesystem::path& path);
+
 }  // namespace precis

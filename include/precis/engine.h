@@ -5,10 +5,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "precis/engine_options.h"
 #include "precis/memory_report.h"
 #include "precis/request.h"
+#include "precis/step_cost.h"
 #include "precis/text_codec.h"
 #include "precis/token_event.h"
 
@@ -46,6 +48,9 @@ class Engine {
   // Queues a request. Throws when it could never run: no ids, ids outside the vocabulary, longer than the context (the
   // message gives both numbers), options outside their range.
   Stream submit(Request request);
+  // Several that begin together: all are checked before any is queued, and they enter the same step as far as there is
+  // room. Streams are in the order of the requests.
+  std::vector<Stream> submit(std::vector<Request> requests);
 
   // Throws when the checkpoint has no tokenizer: then only ids can be given, and events carry no text.
   const TextCodec& text() const;
@@ -58,9 +63,16 @@ class Engine {
   std::int64_t model_context() const;
   // Ids that can be predicted: the width of the logits.
   std::int64_t vocabulary() const;
+  // Ids that a prompt may have: those below this one.
+  std::int64_t prompt_vocabulary() const;
   // Who computes, in words: "cpu (avx512, 2 threads)".
   std::string device() const;
   MemoryReport memory() const;
+  // What it costs to compute `tokens` tokens of a prompt that has `depth` tokens before them, in steps of
+  // EngineOptions::piece, with the logits of the last.
+  StepCost prompt_cost(std::int64_t depth, std::int64_t tokens) const;
+  // What it costs when each of `sequences` sequences of `depth` tokens grows by `tokens` tokens, one a step.
+  StepCost answer_cost(std::int64_t depth, std::int64_t tokens, std::int64_t sequences) const;
   // Drops what the prefix cache holds.
   void clear_prefix_cache();
 

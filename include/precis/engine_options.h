@@ -8,8 +8,17 @@
 namespace precis {
 
 struct EngineOptions {
-  // Folder of a checkpoint in Hugging Face layout. Required.
+  // Folder of a checkpoint in Hugging Face layout; with dummy_weights a config.json or a folder that has one. Required.
   std::filesystem::path model;
+
+  // Run the geometry that config.json describes on random weights, to know the speed and memory of a model whose
+  // checkpoint is not there. No tensor, tokenizer or generation_config.json is read: requests are ids, answers mean
+  // nothing. Matrices have the type that config.json names (f32 where it names none) and take as much memory as the
+  // model's own.
+  bool dummy_weights = false;
+
+  // With dummy_weights: the same seed gives the same weights, and so the same logits, on every machine.
+  std::uint64_t dummy_seed = 0;
 
   // Who computes: "auto" (the fastest that this machine has), "cpu", or "reference" (scalar, slow, the oracle).
   std::string backend = "auto";

@@ -29,6 +29,12 @@ class Buffer {
   std::int64_t bytes_ = 0;
 };
 
+// What a device can do at most, as it was measured.
+struct DeviceSpeed {
+  double read_bytes = 0;  // a second, from memory that no cache holds
+  double flops = 0;       // a second, of products as the operations compute them; a multiply-add counts as two
+};
+
 // Used by one thread at a time (the engine's); a backend may use more threads inside a call.
 class Device {
  public:
@@ -47,6 +53,10 @@ class Device {
 
   // The operations run in the order in which they are called. Lives as long as the device.
   virtual Ops& ops() = 0;
+
+  // Measures what the operations are held against, with all that they may use (threads, cores, instruction set). Takes
+  // about a second, and memory far larger than the caches while it lasts. Throws Error when there is not so much.
+  virtual DeviceSpeed measure() = 0;
 };
 
 }  // namespace precis

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -15,10 +17,9 @@ namespace precis {
 Buffer allocate_host(std::int64_t bytes) {
   PRECIS_CHECK(bytes >= 0, "{}", bytes);
   // NORESERVE promises anything, so that what the machine cannot hold at all is refused here.
-  const double installed = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (static_cast<double>(bytes) > installed) {
+  if (bytes > installed_host_memory()) {
     fail("cannot allocate {}: this machine has {} of memory", shown_bytes(static_cast<double>(bytes)),
-         shown_bytes(installed));
+         shown_bytes(static_cast<double>(installed_host_memory())));
   }
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -39,6 +40,20 @@ Buffer adopt_host(const HostTensor& tensor) {
   Buffer copy = allocate_host(bytes);
   std::memcpy(copy.as<std::byte>(), tensor.view.data, static_cast<std::size_t>(bytes));
   return copy;
+}
+
+std::int64_t installed_host_memory() {
+  return std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
+std::int64_t available_host_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  std::int64_t kilobytes = 0;
+  for (std::string unit; file >> name >> kilobytes; std::getline(file, unit)) {
+    if (name == "MemAvailable:") return kilobytes * 1024;
+  }
+  return std::int64_t{sysconf(_SC_AVPHYS_PAGES)} * sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace precis

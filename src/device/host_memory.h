@@ -15,4 +15,9 @@ Buffer allocate_host(std::int64_t bytes);
 // type.
 Buffer adopt_host(const HostTensor& tensor);
 
+// Of this machine, in bytes.
+std::int64_t installed_host_memory();
+// What can still be had without swapping, in bytes, as the system estimates it.
+std::int64_t available_host_memory();
+
 }  // namespace precis

@@ -29,6 +29,10 @@ struct WeightView {
   const F16* row_scales(std::int64_t output) const {
     return scales + output * scale_row_bytes(format, inputs) / static_cast<std::int64_t>(sizeof(F16));
   }
+  // Values and scales.
+  std::int64_t bytes() const {
+    return data == nullptr ? 0 : outputs * (value_row_bytes(format, inputs) + scale_row_bytes(format, inputs));
+  }
 };
 
 // x[r] = table[ids[r]]

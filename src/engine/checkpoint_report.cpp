@@ -2,8 +2,10 @@
 
 #include <map>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "engine/model_files.h"
 #include "families/families.h"
 #include "model/stored_matrix.h"
 #include "model/weight_names.h"
@@ -100,12 +102,14 @@ void report_model(const ModelSpec& spec, CheckpointReport& report) {
 
 std::int64_t elements_of(const ExpectedTensor& tensor) {
   std::int64_t elements = 1;
-  for (const std::int64_t size : tensor.shape) elements *= size;
+  for (const std::int64_t size : tensor.shape) elements = checked_mul(elements, size, tensor.name);
   return elements;
 }
 
-// Format and bytes, with the scales of a quantized matrix.
-std::pair<std::string_view, std::int64_t> stored_as(const Checkpoint& checkpoint, const ExpectedTensor& tensor) {
+using FormatAndBytes = std::pair<std::string_view, std::int64_t>;
+
+// In a checkpoint; with the scales of a quantized matrix.
+FormatAndBytes stored_as(const Checkpoint& checkpoint, const ExpectedTensor& tensor) {
   if (tensor.shape.size() == 2) {
     const StoredMatrix matrix = find_matrix(checkpoint, tensor.name, tensor.shape[0], tensor.shape[1]);
     return {precis::name_of(matrix.format), matrix.bytes()};
@@ -114,18 +118,18 @@ std::pair<std::string_view, std::int64_t> stored_as(const Checkpoint& checkpoint
   return {precis::name_of(view.type), view.bytes()};
 }
 
-void report_tensors(const Checkpoint& checkpoint, const ModelSpec& spec, CheckpointReport& report) {
+// `stored`: format and bytes of an expected tensor.
+template <typename Stored>
+void report_tensors(const ModelSpec& spec, const Stored& stored, CheckpointReport& report) {
   std::map<std::string, std::int64_t> bytes_by_type;
   for (const ExpectedTensor& expected : expected_tensors(spec)) {
-    report.parameters += elements_of(expected);
+    const FormatAndBytes as = stored(expected);
+    report.parameters = checked_add(report.parameters, elements_of(expected), expected.name);
+    report.bytes = checked_add(report.bytes, as.second, expected.name);
     report.tensors += 1;
-    const auto [format, bytes] = stored_as(checkpoint, expected);
-    report.bytes += bytes;
-    bytes_by_type[std::string(format)] += bytes;
+    bytes_by_type[std::string(as.first)] += as.second;
   }
   report.bytes_by_type.assign(bytes_by_type.begin(), bytes_by_type.end());
-  report.files = checkpoint.files();
-  report.unused = unused_tensors(checkpoint, spec);
 }
 
 }  // namespace
@@ -135,7 +139,24 @@ CheckpointReport inspect(const std::filesystem::path& folder) {
   const ModelSpec spec = read_model_spec(checkpoint);
   CheckpointReport report;
   report_model(spec, report);
-  report_tensors(checkpoint, spec, report);
+  report_tensors(
+      spec, [&](const ExpectedTensor& tensor) { return stored_as(checkpoint, tensor); }, report);
+  report.files = checkpoint.files();
+  report.unused = unused_tensors(checkpoint, spec);
+  return report;
+}
+
+CheckpointReport inspect_configuration(const std::filesystem::path& path) {
+  const ModelSpec spec = read_model_spec(read_configuration(path));
+  CheckpointReport report;
+  report_model(spec, report);
+  report_tensors(
+      spec,
+      [&](const ExpectedTensor& tensor) {
+        const std::int64_t bytes = checked_mul(elements_of(tensor), size_of(spec.weights), tensor.name);
+        return FormatAndBytes(precis::name_of(spec.weights), bytes);
+      },
+      report);
   return report;
 }
 

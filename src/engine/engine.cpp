@@ -8,7 +8,12 @@ Engine::Engine(const EngineOptions& options) : thread_(std::make_unique<EngineTh
 Engine::~Engine() = default;
 
 Stream Engine::submit(Request request) {
-  return thread_->submit(std::move(request));
+  std::vector<Request> one;
+  one.push_back(std::move(request));
+  return std::move(thread_->submit(std::move(one)).front());
+}
+std::vector<Stream> Engine::submit(std::vector<Request> requests) {
+  return thread_->submit(std::move(requests));
 }
 const TextCodec& Engine::text() const {
   return thread_->text();
@@ -24,6 +29,15 @@ std::int64_t Engine::model_context() const {
 }
 std::int64_t Engine::vocabulary() const {
   return thread_->spec().vocabulary;
+}
+std::int64_t Engine::prompt_vocabulary() const {
+  return thread_->prompt_vocabulary();
+}
+StepCost Engine::prompt_cost(std::int64_t depth, std::int64_t tokens) const {
+  return thread_->costs().prompt(depth, tokens, thread_->piece());
+}
+StepCost Engine::answer_cost(std::int64_t depth, std::int64_t tokens, std::int64_t sequences) const {
+  return thread_->costs().answer(depth, tokens, sequences);
 }
 std::string Engine::device() const {
   return thread_->device().description();

@@ -85,9 +85,8 @@ PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const Kv
   return {fits, pages};
 }
 
-SamplingOptions read_default_sampling(const Checkpoint& checkpoint) {
+SamplingOptions read_default_sampling(const std::optional<JsonView>& config) {
   SamplingOptions sampling;
-  const std::optional<JsonView>& config = checkpoint.generation_config();
   const auto do_sample = config ? config->find("do_sample") : std::nullopt;
   if (!do_sample || !do_sample->boolean()) {
     sampling.temperature = 0;

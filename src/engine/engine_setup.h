@@ -1,7 +1,9 @@
 // Options and files -> the numbers that an engine runs by.
 #pragma once
 
-#include "checkpoint/checkpoint.h"
+#include <optional>
+
+#include "base/json.h"
 #include "memory/kv_plan.h"
 #include "precis/engine_options.h"
 #include "precis/request.h"
@@ -33,6 +35,6 @@ struct PoolSize {
 PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes);
 
 // Sampling as generation_config.json says; greedy without it or without do_sample.
-SamplingOptions read_default_sampling(const Checkpoint& checkpoint);
+SamplingOptions read_default_sampling(const std::optional<JsonView>& generation_config);
 
 }  // namespace precis

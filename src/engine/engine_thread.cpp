@@ -7,26 +7,15 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "engine/engine_setup.h"
-#include "families/families.h"
 #include "runtime/step_builder.h"
 
 namespace precis {
 namespace {
 
-ModelSpec spec_of(const Checkpoint& checkpoint, const EngineOptions& options) {
-  ModelSpec spec = read_model_spec(checkpoint);
-  spec.rope.rounded = rounds_frequencies(options);
-  return spec;
-}
-
 std::vector<std::pair<std::string, std::int64_t>> named_formats(const std::map<WeightFormat, std::int64_t>& bytes) {
   std::vector<std::pair<std::string, std::int64_t>> named;
   for (const auto& [format, count] : bytes) named.emplace_back(name_of(format), count);
   return named;
-}
-
-bool has_tokenizer(const Folder& folder) {
-  return folder.has("tokenizer.json") || folder.has("tokenizer.model");
 }
 
 }  // namespace
@@ -38,9 +27,10 @@ void Inbox::wake() {
 }
 
 EngineThread::EngineThread(const EngineOptions& options)
-    : checkpoint_((validate(options), Folder(options.model))),
-      spec_(spec_of(checkpoint_, options)),
-      default_sampling_(read_default_sampling(checkpoint_)),
+    : files_((validate(options), options)),
+      spec_(files_.read_spec()),
+      default_sampling_(files_.default_sampling()),
+      piece_(options.piece),
       device_(open_backend(options.backend,
                            {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32})),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
@@ -48,11 +38,9 @@ EngineThread::EngineThread(const EngineOptions& options)
       plan_(spec_, geometry_, options.summary_delay) {
   const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes());
   const SchedulerOptions scheduling = scheduler_options(options);
-  if (has_tokenizer(checkpoint_.folder())) text_.emplace(options.model);
-  checkpoint_.prefetch();
-  std::optional<Quantizer> quantizer;
-  if (const auto format = weight_format(options, spec_)) quantizer.emplace(*format, options.threads);
-  weights_ = load_weights(checkpoint_, spec_, *device_, quantizer ? &*quantizer : nullptr);
+  text_ = files_.open_text();
+  weights_ = files_.load(spec_, *device_);
+  costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
   decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
@@ -81,20 +69,25 @@ EngineThread::~EngineThread() {
   if (thread_.joinable()) thread_.join();
 }
 
-Stream EngineThread::submit(Request request) {
-  check(request);
-  auto queue = std::make_shared<EventQueue>([inbox = inbox_] { inbox->wake(); });
-  auto job = std::make_unique<Job>(*job_context_, std::move(request), SequenceKv(geometry_, *pages_), queue);
+std::vector<Stream> EngineThread::submit(std::vector<Request> requests) {
+  for (const Request& request : requests) check(request);
+  std::list<std::unique_ptr<Job>> jobs;
+  std::vector<Stream> streams;
+  for (Request& request : requests) {
+    auto queue = std::make_shared<EventQueue>([inbox = inbox_] { inbox->wake(); });
+    jobs.push_back(std::make_unique<Job>(*job_context_, std::move(request), SequenceKv(geometry_, *pages_), queue));
+    streams.emplace_back(std::move(queue));
+  }
   const std::lock_guard lock(inbox_->mutex);
-  inbox_->submitted.push_back(std::move(job));
+  inbox_->submitted.splice(inbox_->submitted.end(), jobs);
   inbox_->changed.notify_one();
-  return Stream(std::move(queue));
+  return streams;
 }
 
 void EngineThread::check(const Request& request) const {
   const auto prompt = static_cast<std::int64_t>(request.ids.size());
   const std::int64_t context = job_context_->context;
-  const std::int64_t known = spec_.summary ? spec_.summary->first_id : spec_.embeddings;
+  const std::int64_t known = prompt_vocabulary();
   if (prompt == 0) fail("prompt: no tokens, expected at least one");
   for (const std::int32_t id : request.ids) {
     if (id < 0 || id >= known) fail("prompt: id {}, expected ids from 0 to {}", id, known - 1);
@@ -113,8 +106,7 @@ void EngineThread::check(const Request& request) const {
 }
 
 const TextCodec& EngineThread::text() const {
-  if (!text_)
-    fail("{}: no tokenizer.json and no tokenizer.model: only ids can be given", checkpoint_.folder().path().string());
+  if (!text_) fail("{}: {}: only ids can be given", files_.path().string(), files_.why_no_text());
   return *text_;
 }
 

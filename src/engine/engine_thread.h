@@ -12,9 +12,10 @@
 #include <optional>
 #include <thread>
 
-#include "checkpoint/checkpoint.h"
 #include "device/device.h"
 #include "engine/job.h"
+#include "engine/model_files.h"
+#include "memory/cost_plan.h"
 #include "memory/kv_plan.h"
 #include "model/decoder.h"
 #include "precis/engine.h"
@@ -39,7 +40,7 @@ class EngineThread {
   explicit EngineThread(const EngineOptions& options);
   ~EngineThread();
 
-  Stream submit(Request request);
+  std::vector<Stream> submit(std::vector<Request> requests);
   void clear_prefix_cache();
   MemoryReport memory() const;
 
@@ -48,6 +49,10 @@ class EngineThread {
   SamplingOptions default_sampling() const { return default_sampling_; }
   std::int64_t context() const { return job_context_->context; }
   const ModelSpec& spec() const { return spec_; }
+  // Ids below this one may be in a prompt.
+  std::int64_t prompt_vocabulary() const { return spec_.summary ? spec_.summary->first_id : spec_.embeddings; }
+  const CostPlan& costs() const { return *costs_; }
+  std::int64_t piece() const { return piece_; }
   const Device& device() const { return *device_; }
 
  private:
@@ -61,14 +66,16 @@ class EngineThread {
   void end(Job& job, EndReason reason, const std::string& error);
   void publish_memory();
 
-  Checkpoint checkpoint_;
+  ModelFiles files_;
   ModelSpec spec_;
-  std::optional<TextCodec> text_;  // none: the folder has no tokenizer
+  std::optional<TextCodec> text_;  // none: the model has no tokenizer
   SamplingOptions default_sampling_;
+  std::int64_t piece_;
   std::unique_ptr<Device> device_;
   Weights weights_;
   KvGeometry geometry_;
   KvPlan plan_;
+  std::optional<CostPlan> costs_;
   std::optional<JobContext> job_context_;
   std::optional<PagePool> pages_;
   Buffer pool_;

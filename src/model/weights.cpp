@@ -102,10 +102,36 @@ class Loader {
   Weights weights_;
 };
 
+std::int64_t bytes_of(const LinearWeights& linear) {
+  const std::int64_t bias = linear.bias == nullptr ? 0 : linear.weight.outputs * std::int64_t{sizeof(float)};
+  return linear.weight.bytes() + bias;
+}
+
+std::int64_t bytes_of(const std::array<LinearWeights, 3>& qkv) {
+  return bytes_of(qkv[0]) + bytes_of(qkv[1]) + bytes_of(qkv[2]);
+}
+
 }  // namespace
 
 Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer) {
   return Loader(source, spec, device, quantizer).load();
+}
+
+WeightReads weight_reads(const Weights& weights, const ModelSpec& spec) {
+  const auto bytes = [](const float* norm, std::int64_t size) {
+    return norm == nullptr ? 0 : size * std::int64_t{sizeof(float)};
+  };
+  WeightReads reads;
+  for (const LayerWeights& layer : weights.layers) {
+    reads.always += bytes(layer.input_norm, spec.hidden) + bytes_of(layer.qkv) + bytes(layer.q_norm, spec.head_dim) +
+                    bytes(layer.k_norm, spec.head_dim);
+    reads.summaries += bytes(layer.input_norm_summary, spec.hidden) + bytes_of(layer.qkv_summary);
+    const bool last = &layer == &weights.layers.back();
+    (last ? reads.logits : reads.always) += bytes_of(layer.output) + bytes(layer.post_norm, spec.hidden) +
+                                            bytes_of(layer.gate) + bytes_of(layer.up) + bytes_of(layer.down);
+  }
+  reads.logits += bytes(weights.final_norm, spec.hidden) + weights.head.bytes();
+  return reads;
 }
 
 }  // namespace precis

@@ -48,4 +48,13 @@ struct Weights {
 // shape or type than the spec asks for, or scales that are no numbers.
 Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer = nullptr);
 
+// Bytes of weights that a step reads, by when it does. Of the embedding a step reads a row a token, which is not
+// counted; a tied head is.
+struct WeightReads {
+  std::int64_t always = 0;     // every step
+  std::int64_t summaries = 0;  // steps with summary rows: what these rows alone use
+  std::int64_t logits = 0;     // steps of which logits are wanted: past the last layer's attention
+};
+WeightReads weight_reads(const Weights& weights, const ModelSpec& spec);
+
 }  // namespace precis

@@ -23,6 +23,10 @@ BadFlags tokenize_with(const std::string& name, const std::vector<std::string>& 
   return {name, std::vector<std::string>{"tokenize", "-m", demo_ksa()} + more, part};
 }
 
+BadFlags bench_with(const std::string& name, const std::vector<std::string>& more, const std::string& part) {
+  return {name, std::vector<std::string>{"bench", "-m", demo_ksa(), "-r", "1"} + more, part};
+}
+
 std::vector<BadFlags> bad_lines() {
   return {
       {"NoCommand", {}, "command"},
@@ -86,6 +90,27 @@ std::vector<BadFlags> bad_lines() {
       tokenize_with("DecodeOutsideVocabulary", {"--decode", "99999"}, "99999"),
       tokenize_with("DecodeOpenBracket", {"--decode", "[1, 2"}, "--decode"),
       tokenize_with("BatchMissing", {"--batch", "/nowhere/texts.json"}, "/nowhere/texts.json"),
+      {"BenchWithoutModel", {"bench"}, "--model or --dummy is expected"},
+      {"BenchDummyMissing", {"bench", "--dummy", "/nowhere/config.json"}, "/nowhere/config.json"},
+      {"BenchDummyIsNoModel", {"bench", "--dummy", std::string(PRECIS_MODELS) + "/.."}, "config.json"},
+      {"BenchDummyIsNoJson", {"bench", "--dummy", demo_ksa() + "/README.md"}, "README.md: not valid JSON"},
+      bench_with("BenchModelAndDummy", {"--dummy", demo_ksa()}, "--dummy: not with --model"),
+      bench_with("BenchNothing", {"-p", "0", "-n", "0"}, "--prompt and --predict are both 0"),
+      bench_with("BenchPromptHole", {"-p", "1,,2"}, "--prompt: '1,,2'"),
+      bench_with("BenchPromptEmpty", {"-p", ""}, "--prompt: ''"),
+      bench_with("BenchPredictTrailingComma", {"-n", "5,"}, "--predict: '5,'"),
+      bench_with("BenchDepthNegative", {"-d", "0,-1"}, "--depth: '-1'"),
+      bench_with("BenchDepthExponent", {"-d", "1e30"}, "--depth: '1e30'"),
+      bench_with("BenchDepthHuge", {"-d", "99999999999999999999"}, "--depth: '99999999999999999999'"),
+      bench_with("BenchDepthBeyondModel", {"-d", "32500"},
+                 "pp512 after 32500 tokens comes to 33012, the model's context has 32768"),
+      bench_with("BenchAnswerBeyondModel", {"-p", "0", "-n", "1", "-d", "32k"}, "comes to 32769"),
+      bench_with("BenchBeyondContextAskedFor", {"-c", "100", "-p", "101"}, "--ctx-size allows 100"),
+      bench_with("BenchParallelZero", {"-np", "0"}, "--parallel: '0'"),
+      bench_with("BenchParallelHuge", {"-np", "1,100000"}, "--parallel: '100000'"),
+      bench_with("BenchRepetitionsZero", {"-r", "0"}, "--repetitions: '0'"),
+      bench_with("BenchTwoForms", {"--csv", "--json"}, "--csv: not with --json"),
+      bench_with("BenchUnknownBackend", {"--backend", "abacus"}, "abacus"),
       {"LogitsWithoutIds", {"logits", "-m", demo_ksa(), "-o", "/tmp/never.safetensors"}, "--ids"},
       {"LogitsWithoutOutput", {"logits", "-m", demo_ksa(), "--ids", "-"}, "--output"},
       {"LogitsIntoNowhere", {"logits", "-m", demo_ksa(), "--ids", "-", "-o", "/nowhere/x.safetensors"}, "/nowhere"},

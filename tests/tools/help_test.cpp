@@ -11,7 +11,7 @@ void expect_help(const std::vector<std::string>& line, const std::vector<std::st
 }
 
 TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
-  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "Exit codes"});
+  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "bench", "Exit codes"});
   expect_help({"-h"}, {"Usage: precis"});
 }
 
@@ -72,6 +72,10 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
               {"Usage: precis tokenize", "--prompt", "--file", "--decode", "--batch", "--no-special", "Examples:"});
   expect_help({"logits", "--help"},
               {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute", "Examples:"});
+  expect_help({"bench", "--help"},
+              {"Usage: precis bench", "-m,--model", "--dummy", "--seed", "-p,--prompt", "-n,--predict", "-d,--depth",
+               "-np", "-r,--repetitions", "--threads", "--backend", "--compute", "--piece", "--ctx-size", "--csv",
+               "--json", "Examples:", "How bytes are counted", "Exit codes:"});
 }
 
 TEST(HelpTest, VersionIsOneLine) {

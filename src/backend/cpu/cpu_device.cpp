@@ -4,6 +4,7 @@
 #include "backend/cpu/isa.h"
 #include "base/error.h"
 #include "device/host_memory.h"
+#include "device/host_speed.h"
 
 namespace precis::cpu {
 namespace {
@@ -19,6 +20,10 @@ class CpuDevice final : public Device {
   Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
   Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
   Ops& ops() override { return ops_; }
+  DeviceSpeed measure() override {
+    const Kernels& kernels = ops_.kernels();
+    return measure_host({kernels.sum_words, kernels.multiply_add, kernels.multiply_chains}, ops_.pool());
+  }
 
  private:
   CpuOps ops_;

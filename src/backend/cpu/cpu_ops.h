@@ -17,6 +17,7 @@ class CpuOps final : public Ops {
 
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return pool_.workers(); }
+  ThreadPool& pool() { return pool_; }
 
   void embed(const EmbedArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;

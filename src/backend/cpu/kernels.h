@@ -139,6 +139,10 @@ struct Kernels {
   void (*exponential)(const float* from, float* to, std::int64_t count);
   void (*attention)(const AttentionTile& tile);
   std::int64_t (*attention_scratch)(std::int64_t rows, std::int64_t group, std::int64_t head_dim);
+  // Of SpeedLoops.
+  std::uint32_t (*sum_words)(const std::uint32_t* from, std::int64_t words);
+  float (*multiply_add)(std::int64_t rounds);
+  std::int64_t multiply_chains;
 };
 
 extern const Kernels baseline_kernels;

@@ -1,0 +1,189 @@
+// precis bench: speed and memory of a model, or of a geometry with random weights, beside what the machine can do.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+
+#include "bench_case.h"
+#include "bench_result.h"
+#include "bench_runner.h"
+#include "commands.h"
+#include "engine_flags.h"
+#include "outcome.h"
+#include "peak_memory.h"
+#include "precis/engine.h"
+#include "terminal.h"
+
+namespace precis {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  precis bench -m models/demo-ksa                                  (pp512 and tg128, five times each)
+  precis bench -m models/demo-ksa -p 512 -n 128 -d 0,4096,16384    (the same behind other depths)
+  precis bench -m models/demo-ksa -p 0 -n 64 -np 1,2,4,8           (sequences that decode at once)
+  precis bench --dummy qwen3-4b/config.json -d 0,8k -r 3 --json    (a model whose checkpoint is not here)
+
+pp512 reads a prompt of 512 tokens; tg128 generates 128 tokens, one a step; "@ d4096" means behind 4096 tokens, which
+are computed before and not timed; "x 4" means that 4 sequences, each with its own text, decode at once: tokens/s is
+the sum. Prompts are random ids, the same each time; the most likely token is chosen; end ids do not end an answer.
+
+How bytes are counted: what a step must read, once: all weights that it uses, and the K and V of every entry that a
+row of it sees (in KSA and window layers: what their rule leaves in sight), for each sequence. So a generated token
+costs the weights divided by the sequences, and its sequence's K and V. Of the embedding a row a token is read, which
+is not counted; a head is, also when it is the embedding (tied). Writes and activations are not counted.
+How FLOP are counted: products with weights and attention's scores and sums, a multiply-add as two; past the last
+layer's attention only for tokens whose logits are wanted. Summaries (KSA) belong to the token that ends their chunk.
+"of memory" and "of peak" hold that against what the machine does with the same threads right before and after, the
+better of the two: reading 1 GiB or more, and multiply-adds in registers. What the caches hold can be read at more than
+100 % of memory. Peak memory leaves out what these measurements take.
+
+The context is as long as the longest case needs; --ctx-size says how far they may reach (without it: as far as the
+model was made for). Counts may end in k, M, G (powers of 1024). Results go to standard output, progress to a terminal's standard error.
+Ctrl-C prints what is there (exit code 130).
+Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong, 130 interrupted.)";
+
+constexpr std::int64_t kMaxTokens = std::int64_t{1} << 28;
+constexpr std::int64_t kMaxSequences = 1024;
+constexpr std::int64_t kMaxRepetitions = 10'000;
+
+struct BenchFlags {
+  EngineOptions engine;
+  std::filesystem::path dummy;
+  BenchLists lists = {{512}, {128}, {0}, {1}};
+  int repetitions = 5;
+  bool csv = false;
+  bool json = false;
+};
+
+void add_flags(CLI::App& app, BenchFlags& bench) {
+  Flags flags(app);
+  flags.heading("Model");
+  flags.path("-m,--model", "DIR", bench.engine.model, "folder of the model, in Hugging Face layout");
+  flags.path("--dummy", "CONFIG", bench.dummy,
+             "instead: a config.json, or a folder with one, to be run with random weights");
+  flags.count("--seed", "N", bench.engine.dummy_seed, 0, std::numeric_limits<std::int64_t>::max(),
+              "with --dummy: seed of the random weights (default 0)");
+  flags.heading("What is measured (lists: 1,2,3)");
+  flags.counts("-p,--prompt,--n-prompt", "TOKENS", bench.lists.prompts, 0, kMaxTokens,
+               "lengths of prompts to read; 0: none (default 512)");
+  flags.counts("-n,--predict,--n-gen", "TOKENS", bench.lists.answers, 0, kMaxTokens,
+               "numbers of tokens to generate; 0: none (default 128)");
+  flags.counts("-d,--depth,--n-depth", "TOKENS", bench.lists.depths, 0, kMaxTokens,
+               "tokens before the prompt or answer (default 0)");
+  flags.counts("--parallel", "N", bench.lists.sequences, 1, kMaxSequences,
+               "sequences that generate at once; also -np (default 1)");
+  flags.count("-r,--repetitions", "N", bench.repetitions, 1, kMaxRepetitions, "times that each is run (default 5)");
+  add_compute_flags(flags, bench.engine);
+  flags.heading("Output");
+  flags.flag("--csv", bench.csv, "comma-separated values, a line of names first (default: a markdown table)");
+  flags.flag("--json", bench.json, "one JSON object, with every sample");
+  app.footer(kExamples);
+}
+
+void check_flags(const BenchFlags& flags) {
+  if (flags.engine.model.empty() == flags.dummy.empty()) {
+    throw std::runtime_error(flags.dummy.empty() ? "--model or --dummy is expected" : "--dummy: not with --model");
+  }
+  if (flags.csv && flags.json) throw std::runtime_error("--csv: not with --json");
+}
+
+// Refuses cases that reach further than the model, unless --ctx-size allows more (or less).
+void check_context(const std::vector<BenchCase>& cases, std::int64_t asked, std::int64_t of_model) {
+  const std::int64_t context = asked > 0 ? asked : of_model;
+  for (const BenchCase& test : cases) {
+    if (test.length() <= context) continue;
+    const std::string limit = asked > 0 ? fmt::format("--ctx-size allows {}", asked)
+                                        : fmt::format("the model's context has {} (--ctx-size allows more)", of_model);
+    throw std::runtime_error(
+        fmt::format("--depth: {} after {} tokens comes to {}, {}", test.test(), test.depth, test.length(), limit));
+  }
+}
+
+// One engine serves all cases: as long and as wide as the longest and the widest.
+EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& model,
+                             const std::vector<BenchCase>& cases) {
+  EngineOptions options = flags.engine;
+  options.context = 0;
+  for (const BenchCase& test : cases) {
+    options.context = std::max(options.context, test.context());
+    options.max_sequences = std::max(options.max_sequences, static_cast<int>(test.sequences));
+  }
+  // Pages that left a window stay with the cached depth: room for one more window.
+  const bool has_windows = std::any_of(model.layer.begin(), model.layer.end(),
+                                       [](const LayerReport& layer) { return layer.sight != "full"; });
+  if (has_windows) ++options.max_sequences;
+  options.prefix_distance = 0;  // depths are kept where they end
+  return options;
+}
+
+// What was measured when something fails or is interrupted stays in the report.
+void run_cases(const std::vector<BenchCase>& cases, BenchRunner& runner, Notes& notes, BenchReport& report) {
+  for (const BenchCase& test : cases) {
+    const std::size_t place = report.results.size();
+    for (int repetition = 0; repetition < report.repetitions; ++repetition) {
+      notes.passing(fmt::format("{} ({} of {}): repetition {} of {} ...", test.name(), place + 1, cases.size(),
+                                repetition + 1, report.repetitions));
+      const BenchRunner::Sample sample = runner.measure(test);
+      if (repetition == 0) report.results.push_back({.test = test, .rates = {}, .token_cost = runner.token_cost(test)});
+      report.peak_memory = std::max(report.peak_memory, peak_memory());
+      BenchResult& result = report.results.back();
+      result.rates.samples.push_back(sample.rate);
+      result.kv_bytes = sample.kv_bytes;
+      result.peak_memory = report.peak_memory;
+    }
+  }
+}
+
+// What the machine can do, without its memory in the peak.
+MachineSpeed measured(const EngineOptions& options, Notes& notes, BenchReport& report) {
+  notes.passing("measuring the machine ...");
+  report.peak_memory = std::max(report.peak_memory, peak_memory());
+  const MachineSpeed speed = measure_machine(options);
+  forget_peak();
+  return speed;
+}
+
+int run_bench(const BenchFlags& flags) {
+  check_flags(flags);
+  const std::vector<BenchCase> cases = bench_cases(flags.lists);
+  const bool dummy = !flags.dummy.empty();
+  BenchReport report;
+  report.model = dummy ? inspect_configuration(flags.dummy) : inspect(flags.engine.model);
+  check_context(cases, flags.engine.context, report.model.context);
+  report.options = engine_options(flags, report.model, cases);
+  report.options.dummy_weights = dummy;
+  if (dummy) report.options.model = flags.dummy;
+  report.repetitions = flags.repetitions;
+
+  Notes notes;
+  notes.passing("opening the model ...");
+  Engine engine(report.options);
+  report.device = engine.device();
+  report.weight_bytes = engine.memory().weight_bytes;
+  BenchRunner runner(engine);
+  const Interrupt interrupt([&] { runner.cancel(); });
+  try {
+    runner.warm_up();
+    report.before = measured(report.options, notes, report);
+    run_cases(cases, runner, notes, report);
+  } catch (const RunFailure&) {
+    if (!runner.cancelled()) throw;
+  }
+  report.after = measured(report.options, notes, report);
+  notes.clear_passing();
+  Output().write(flags.json ? bench_json(report) : flags.csv ? bench_csv(report) : bench_markdown(report));
+  return interrupt.signal() == 0 ? done : 128 + interrupt.signal();
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("bench", "speed and memory of a model beside what the machine can do");
+  const auto flags = std::make_shared<BenchFlags>();
+  add_flags(*app, *flags);
+  return {app, [flags] { return run_bench(*flags); }};
+}
+
+}  // namespace precis

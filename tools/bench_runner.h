@@ -1,0 +1,52 @@
+// Runs the cases of `precis bench` on an engine and takes the times.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "bench_case.h"
+#include "bench_result.h"
+#include "precis/engine.h"
+
+namespace precis {
+
+class BenchRunner {
+ public:
+  // `engine` keeps prefixes and has room for every case. Nobody else uses it meanwhile.
+  explicit BenchRunner(Engine& engine) : engine_(engine) {}
+
+  // A short prompt and two tokens, untimed: every weight is in memory afterwards.
+  void warm_up();
+  // Tokens a second of one repetition, all sequences together, and the KV bytes that they held at its end. Throws
+  // RunFailure when the engine fails or the run was cancelled.
+  struct Sample {
+    double rate = 0;
+    std::int64_t kv_bytes = 0;
+  };
+  Sample measure(const BenchCase& test);
+  StepCost token_cost(const BenchCase& test) const;
+
+  // What runs ends, and nothing runs afterwards. Any thread.
+  void cancel();
+  bool cancelled();
+
+ private:
+  // Ids of the text that a sequence begins with: [0, tokens) of text number `text`, random but the same each time.
+  std::vector<std::int32_t> ids(std::uint64_t text, std::int64_t tokens) const;
+  // Computes what stands before the timed part of a case, unless the cache has it.
+  void fill(const BenchCase& test, bool again);
+  std::vector<Usage> run(std::vector<Request> requests);
+  std::vector<Request> requests(const BenchCase& test);
+
+  Engine& engine_;
+  std::map<std::int64_t, std::int64_t> filled_;  // depth -> sequences that were computed so far
+  std::uint64_t fresh_text_ = std::uint64_t{1} << 32;
+  std::mutex mutex_;  // of what follows
+  std::vector<Stream> streams_;
+  bool cancelled_ = false;
+};
+
+}  // namespace precis
