@@ -22,7 +22,7 @@ struct EngineOptions {
   std::string compute = "bf16";
 
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
-  // checkpoint is opened, and only the quantized ones stay in memory (8.5 or 5 bits a weight; docs/quantization.md says
+  // checkpoint is opened, and only the quantized ones stay in memory (8.5 bits a weight, or 5 to 6; docs/quantization.md says
   // what that costs). Numbers become those of a checkpoint that `precis quantize` writes, bit for bit.
   std::string weights;
 
