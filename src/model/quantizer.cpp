@@ -28,10 +28,10 @@ std::vector<float> row_of(const std::string& name, const TensorView& matrix, std
 }
 
 // Where four bits cost most of what the model knows for each byte that they save, measured on the demo models
-// (docs/quantization.md): both ends, the first layer, and what attention reads out and adds to the residual.
+// (docs/quantization.md): both ends, the first two layers, and what attention reads out and adds to the residual.
 bool needs_eight_bits(std::string_view name) {
   return name == "model.embed_tokens.weight" || name == "lm_head.weight" || name.starts_with("model.layers.0.") ||
-         name.ends_with(".v_proj.weight") || name.ends_with(".o_proj.weight");
+         name.starts_with("model.layers.1.") || name.ends_with(".v_proj.weight") || name.ends_with(".o_proj.weight");
 }
 
 }  // namespace
