@@ -76,7 +76,9 @@ Command add_quantize(CLI::App& program) {
   add_model_flag(flags, target->model);
   flags.path("-o,--output", "DIR", target->output, "folder to make; nothing or an empty folder must be there")
       ->required();
-  flags.text("--weights", "FORMAT", target->weights, "q8 (8.5 bits a weight) or q4 (5 bits; embedding and head q8)")
+  flags
+      .text("--weights", "FORMAT", target->weights,
+            "q8 (8.5 bits a weight) or q4 (5 bits, the most sensitive matrices q8)")
       ->required();
   flags.count("-t,--threads", "N", target->threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");

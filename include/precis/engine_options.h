@@ -31,8 +31,8 @@ struct EngineOptions {
   std::string compute = "bf16";
 
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
-  // checkpoint is opened, and only the quantized ones stay in memory (8.5 or 5 bits a weight; docs/quantization.md says
-  // what that costs). Numbers become those of a checkpoint that `precis quantize` writes, bit for bit.
+  // checkpoint is opened, and only the quantized ones stay in memory (8.5 bits a weight; with "q4", 5 for most).
+  // docs/quantization.md says what that costs. The numbers are those of a checkpoint that `precis quantize` writes.
   std::string weights;
 
   // "f32": rotary frequencies are floats, as in training and in a model that transformers loads in any type. "bf16":

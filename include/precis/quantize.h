@@ -17,7 +17,7 @@ struct QuantizeOptions {
   // Folder to be made: it appears whole, or not at all. Nothing or an empty folder must be there. Required.
   std::filesystem::path output;
 
-  // "q8" (8.5 bits a weight) or "q4" (5 bits; embedding and head are q8). Required.
+  // "q8" (8.5 bits a weight) or "q4" (5 bits; some matrices are q8: docs/quantization.md). Required.
   std::string weights;
 
   // 0: one a physical core that this process may use. The bytes written do not depend on it.

@@ -1,46 +1,27 @@
 #include "tensor/weight_format.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
+#include "tensor/block_fit.h"
 
 namespace precis {
 namespace {
 
-using Block = std::span<const float>;
-
-float q8_scale(Block block) {
-  float largest = 0;
-  for (const float value : block) largest = std::max(largest, std::abs(value));
-  return largest / 127;
-}
-
-int rounded(float value, float scale, int low, int high) {
-  if (scale == 0) return std::clamp(0, low, high);
-  return static_cast<int>(std::clamp(std::nearbyint(value / scale), static_cast<float>(low), static_cast<float>(high)));
-}
+constexpr auto block_size = static_cast<std::size_t>(quantized_block);
 
 void quantize_q8(Block block, std::byte* values, F16& scale) {
-  scale = to_f16(q8_scale(block));
-  const float step = to_float(scale);
-  for (std::size_t i = 0; i < block.size(); ++i) {
-    values[i] = static_cast<std::byte>(static_cast<std::int8_t>(rounded(block[i], step, -127, 127)));
-  }
+  const Q8Block fit = fit_q8(block);
+  scale = fit.scale;
+  for (std::size_t i = 0; i < block_size; ++i) values[i] = static_cast<std::byte>(fit.q[i]);
 }
 
 // `place`: which of a unit's two blocks.
 void quantize_q4(Block block, std::size_t place, std::byte* unit, F16* scale_and_minimum) {
-  const auto [low, high] = std::minmax_element(block.begin(), block.end());
-  scale_and_minimum[0] = to_f16((*high - *low) / 15);
-  scale_and_minimum[1] = to_f16(*low);
-  const float step = to_float(scale_and_minimum[0]);
-  const float minimum = to_float(scale_and_minimum[1]);
-  for (std::size_t i = 0; i < 16; ++i) {
-    const int first = rounded(block[i] - minimum, step, 0, 15);
-    const int second = rounded(block[16 + i] - minimum, step, 0, 15);
-    unit[2 * i + place] = static_cast<std::byte>(first | second << 4);
-  }
+  const Q4Block fit = fit_q4(block);
+  scale_and_minimum[0] = fit.scale;
+  scale_and_minimum[1] = fit.minimum;
+  for (std::size_t i = 0; i < 16; ++i) unit[2 * i + place] = static_cast<std::byte>(fit.q[i] | fit.q[16 + i] << 4);
 }
 
 void dequantize_q4(const std::byte* unit, std::size_t place, const F16* scale_and_minimum, std::span<float> block) {
@@ -108,19 +89,17 @@ std::int64_t scale_row_bytes(WeightFormat format, std::int64_t inputs) {
 
 void quantize_row(WeightFormat format, std::span<const float> row, std::byte* values, F16* scales) {
   PRECIS_CHECK(is_quantized(format) && static_cast<std::int64_t>(row.size()) % row_multiple(format) == 0);
-  constexpr auto size = static_cast<std::size_t>(quantized_block);
-  for (std::size_t block = 0; block < row.size() / size; ++block) {
-    const Block from = row.subspan(block * size, size);
+  for (std::size_t block = 0; block < row.size() / block_size; ++block) {
+    const Block from = row.subspan(block * block_size).first<block_size>();
     if (format == WeightFormat::q8) {
-      quantize_q8(from, values + block * size, scales[block]);
+      quantize_q8(from, values + block * block_size, scales[block]);
     } else {
-      quantize_q4(from, block % 2, values + block / 2 * size, scales + 2 * block);
+      quantize_q4(from, block % 2, values + block / 2 * block_size, scales + 2 * block);
     }
   }
 }
 
 void dequantize_row(WeightFormat format, const std::byte* values, const F16* scales, std::span<float> row) {
-  constexpr auto size = static_cast<std::size_t>(quantized_block);
   switch (format) {
     case WeightFormat::f32:
       std::copy_n(reinterpret_cast<const float*>(values), row.size(), row.begin());
@@ -131,12 +110,13 @@ void dequantize_row(WeightFormat format, const std::byte* values, const F16* sca
       return widen<Bf16>(values, row);
     case WeightFormat::q8:
       for (std::size_t i = 0; i < row.size(); ++i) {
-        row[i] = to_float(scales[i / size]) * static_cast<float>(std::to_integer<std::int8_t>(values[i]));
+        row[i] = to_float(scales[i / block_size]) * static_cast<float>(std::to_integer<std::int8_t>(values[i]));
       }
       return;
     case WeightFormat::q4:
-      for (std::size_t block = 0; block < row.size() / size; ++block) {
-        dequantize_q4(values + block / 2 * size, block % 2, scales + 2 * block, row.subspan(block * size, size));
+      for (std::size_t block = 0; block < row.size() / block_size; ++block) {
+        dequantize_q4(values + block / 2 * block_size, block % 2, scales + 2 * block,
+                      row.subspan(block * block_size, block_size));
       }
       return;
   }

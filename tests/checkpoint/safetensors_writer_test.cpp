@@ -52,6 +52,30 @@ TEST(SafetensorsWriter, DataBeginsAtAMultipleOf64) {
   }
 }
 
+TEST(SafetensorsWriter, TensorsOfWholeLinesAreAlignedToThem) {
+  const TemporaryFolder folder;
+  const std::vector<std::byte> bytes(4096, std::byte{7});
+  const std::vector<NamedTensor> tensors = {{"odd", {bytes.data(), DType::i8, {33}}},
+                                            {"values", {bytes.data(), DType::i8, {3, 64}}},
+                                            {"scales", {bytes.data(), DType::f16, {3, 2}}},
+                                            {"more", {bytes.data(), DType::u8, {5, 128}}},
+                                            {"norm", {bytes.data(), DType::f32, {3}}}};
+  // Any order of writing makes the same file.
+  write_safetensors(folder.path() / "a", tensors);
+  SafetensorsWriter writer(folder.path() / "b", tensors);
+  for (auto tensor = tensors.rbegin(); tensor != tensors.rend(); ++tensor) {
+    writer.write(tensor->name, {tensor->view.data, static_cast<std::size_t>(tensor->view.bytes())});
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "b"));
+  writer.commit();
+  EXPECT_EQ(read_text(folder.path() / "a", 1 << 20), read_text(folder.path() / "b", 1 << 20));
+  const SafetensorsFile file(folder.path() / "b");
+  for (const char* name : {"values", "more"}) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(file.find(name)->view.data) % 64, 0U) << name;
+  }
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(file.find("norm")->view.data) % 4, 0U);
+}
+
 TEST(SafetensorsWriter, RefusesNamesThatCannotBeRead) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "out.safetensors";

@@ -122,6 +122,64 @@ TEST(Tensors, SummaryProjectionsWithoutWeightAreIdle) {
   model.expect_refused("q_norm_summary");
 }
 
+// Sizes that q8 and q4 can have; `weights`: what config.json announces.
+nlohmann::json quantized_config(const std::string& weights) {
+  auto config = changed(small_config("LlamaForCausalLM"), R"({"hidden_size": 64, "intermediate_size": 64})");
+  config["quantization_config"] = {{"quant_method", "precis"}, {"weights", weights}, {"version", 1}};
+  return config;
+}
+
+TEST(Tensors, AnnouncedFormatsAreRead) {
+  ZeroModel model(quantized_config("q4"));
+  model.add(layer + "mlp.up_proj.weight", {64, 32}, DType::u8);
+  model.add(layer + "mlp.up_proj.weight_scale", {64, 2, 2}, DType::f16);
+  model.add(layer + "mlp.gate_proj.weight", {64, 64}, DType::i8);
+  model.add(layer + "mlp.gate_proj.weight_scale", {64, 2}, DType::f16);
+  const Checkpoint checkpoint = model.open();
+  const ModelSpec spec = read_model_spec(checkpoint);
+  EXPECT_EQ(spec.quantized, WeightFormat::q4);
+  EXPECT_TRUE(unused_tensors(checkpoint, spec).empty());
+}
+
+TEST(Tensors, QuantizedOnesAreChecked) {
+  const auto refused = [](const std::string& weights, DType type, std::vector<std::int64_t> shape,
+                          std::vector<std::int64_t> scale_shape, const std::string& part) {
+    ZeroModel model(quantized_config(weights));
+    model.add(layer + "mlp.up_proj.weight", std::move(shape), type);
+    if (!scale_shape.empty()) model.add(layer + "mlp.up_proj.weight_scale", std::move(scale_shape), DType::f16);
+    model.expect_refused(part);
+  };
+  refused("q8", DType::i8, {64, 64}, {}, "up_proj.weight_scale: no such tensor, expected shape [64, 2]");
+  refused("q8", DType::i8, {64, 64}, {64, 1}, "up_proj.weight_scale: shape [64, 1], expected [64, 2]");
+  refused("q8", DType::i8, {64, 32}, {64, 2}, "up_proj.weight: shape [64, 32], expected [64, 64]");
+  refused("q8", DType::u8, {64, 32}, {64, 2, 2}, "up_proj.weight: type u8 (q4), expected i8");
+  refused("q4", DType::i64, {64, 64}, {}, "up_proj.weight: type i64");
+  refused("q8", DType::bf16, {64, 64}, {64, 2}, "up_proj.weight_scale: a tensor that config.json does not announce");
+}
+
+TEST(Tensors, FormatsThatNobodyAnnouncedAreRefused) {
+  auto config = quantized_config("q8");
+  config.erase("quantization_config");
+  ZeroModel model(config);
+  model.add(layer + "mlp.up_proj.weight", {64, 64}, DType::i8);
+  model.add(layer + "mlp.up_proj.weight_scale", {64, 2}, DType::f16);
+  model.expect_refused("up_proj.weight: type i8");
+}
+
+TEST(Tensors, QuantizationIsPrecisOwnOrRefused) {
+  const auto refused = [](const std::string& section, const std::string& part) {
+    const auto config = changed(small_config("LlamaForCausalLM"), R"({"quantization_config": )" + section + "}");
+    expect_error([&] { spec_of(config); }, {"quantization_config", part});
+  };
+  refused(R"({"quant_method": "gptq", "bits": 4})", "quant_method: expected precis");
+  refused(R"({"weights": "q8", "version": 1})", "quant_method");
+  refused(R"({"quant_method": "precis", "weights": "q3", "version": 1})", "weights: expected q8 or q4");
+  refused(R"({"quant_method": "precis", "weights": "q8", "version": 2})", "version");
+  refused(R"({"quant_method": "precis", "weights": "q8"})", "version");
+  refused(R"({"quant_method": "precis", "weights": "q8", "version": 1, "group": 64})", "group");
+  refused(R"("q8")", "expected an object");
+}
+
 TEST(Tensors, SummaryModelsTakeTheirRowsFromTheTensor) {
   const auto config = changed(small_config("ksa"), R"({"tie_word_embeddings": true, "vocab_size": 15})");
   ZeroModel model(config);
