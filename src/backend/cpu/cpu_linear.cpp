@@ -23,8 +23,8 @@ constexpr std::int64_t task_weight_bytes = 128 << 10;
 constexpr std::int64_t worth_sharing = 32768;
 // Rows that are converted at a time, and those of a task.
 constexpr std::int64_t slab_rows = 1024;
-constexpr std::int64_t row_block = 128;
-constexpr std::int64_t panel_step = 12;  // outputs of a panel
+constexpr std::int64_t row_block = 256;
+constexpr std::int64_t panel_step = 8;  // outputs of a panel
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
