@@ -187,7 +187,7 @@ class Q4Search {
 
 // The largest magnitude becomes about 127: a few scales near that one, of which the best may clip it a little.
 Q8Block fit_q8(Block block) {
-  constexpr std::array<float, 5> tops = {127, 126.4F, 126.7F, 127.3F, 127.5F};
+  constexpr std::array<float, 3> tops = {127, 126.5F, 127.4F};
   float largest = 0;
   for (const float value : block) largest = std::max(largest, std::abs(value));
   const Numbers numbers = load(block);

@@ -11,7 +11,7 @@ void expect_help(const std::vector<std::string>& line, const std::vector<std::st
 }
 
 TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
-  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "bench", "Exit codes"});
+  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "quantize", "eval", "bench", "Exit codes"});
   expect_help({"-h"}, {"Usage: precis"});
 }
 
@@ -49,6 +49,7 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--stats",
                                   "--backend",
                                   "--compute",
+                                  "--weights",
                                   "--piece",
                                   "--batch-size",
                                   "--max-num-batched-tokens",
@@ -70,8 +71,14 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
   expect_help({"inspect", "--help"}, {"Usage: precis inspect", "--model", "--json", "Examples:"});
   expect_help({"tokenize", "--help"},
               {"Usage: precis tokenize", "--prompt", "--file", "--decode", "--batch", "--no-special", "Examples:"});
-  expect_help({"logits", "--help"},
-              {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute", "Examples:"});
+  expect_help({"logits", "--help"}, {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute",
+                                     "--weights", "Examples:"});
+  expect_help({"quantize", "--help"}, {"Usage: precis quantize", "--output", "--weights", "--shard-size", "Examples:"});
+  expect_help({"eval", "--help"}, {"Usage: precis eval", "perplexity", "kl"});
+  expect_help({"eval", "kl", "--help"},
+              {"Usage: precis eval kl", "--against", "--against-weights", "--window", "--tokens", "Examples:"});
+  expect_help({"eval", "perplexity", "--help"},
+              {"Usage: precis eval perplexity", "--file", "--window,--ctx", "--stride", "Examples:"});
   expect_help({"bench", "--help"},
               {"Usage: precis bench", "-m,--model", "--dummy", "--seed", "-p,--prompt", "-n,--predict", "-d,--depth",
                "-np", "-r,--repetitions", "--threads", "--backend", "--compute", "--piece", "--ctx-size", "--csv",
