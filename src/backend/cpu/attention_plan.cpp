@@ -8,7 +8,7 @@ namespace {
 
 // Queries (rows times heads of a group) of a tile: so many that what is done once for all of them costs little, so few
 // that they stay in the second-level cache.
-constexpr std::int64_t most_queries = 64;
+constexpr std::int64_t most_queries = 72;
 // Queries that fill the kernels' register tiles; a tile of no more may be cut into stretches of segments.
 constexpr std::int64_t few_queries = 12;
 // Reading an entry takes as long as attending to it with this many queries.
@@ -54,7 +54,7 @@ void AttentionPlan::cut_rows(int workers) {
   std::int64_t rows = 0;
   for (const RowRun& run : args_->runs) rows += run.rows;
   // Smaller tiles than the best where there would not be some for every worker.
-  const std::int64_t wanted = divided_up(units_a_worker * workers, args_->kv.kv_heads);
+  const std::int64_t wanted = workers == 1 ? 1 : divided_up(units_a_worker * workers, args_->kv.kv_heads);
   const std::int64_t most = std::clamp<std::int64_t>(most_queries / group_, 1, max_attention_rows);
   const std::int64_t fewest = std::clamp<std::int64_t>(few_queries / group_, 1, most);
   const std::int64_t tile_rows = std::clamp(rows / wanted, fewest, most);

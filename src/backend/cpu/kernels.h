@@ -68,7 +68,7 @@ struct TrackTable {
 // Attention adds up each segment of a track, at absolute entry numbers, by itself and then the segments in order, so
 // that workers can share a row's entries and its bits do not depend on how.
 constexpr std::int64_t attention_segment = 256;  // entries
-constexpr std::int64_t max_attention_rows = 64;  // of a tile
+constexpr std::int64_t max_attention_rows = 72;  // of a tile
 
 // Consecutive rows of one run and the query heads of one KV head. In the arrays of two: summary first, then text.
 struct AttentionTile {
