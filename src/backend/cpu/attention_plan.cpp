@@ -6,20 +6,29 @@
 namespace precis::cpu {
 namespace {
 
-// Queries (rows times heads of a group) of a tile: so many that what is done once for all of them costs little, so few
-// that they stay in the second-level cache.
+// Queries of a KV head (rows times heads of a group) in a tile: so many that what is done once for all of them costs
+// little, so few that they and their scores stay in the second-level cache.
 constexpr std::int64_t most_queries = 72;
-// Queries that fill the kernels' register tiles; a tile of no more may be cut into stretches of segments.
+// As many fill the kernels' register tiles. With no more, reading takes about as long as computing.
 constexpr std::int64_t few_queries = 12;
+// Queries of all KV heads in a unit.
+constexpr std::int64_t most_unit_queries = 96;
 // Reading an entry takes as long as attending to it with this many queries.
 constexpr std::int64_t reading_cost = 4;
 // Units for each worker: enough for the last to finish to be no later than the first by much.
 constexpr std::int64_t units_a_worker = 8;
+// Workers for whom one can merge the stretches of all heads without their waiting for it.
+constexpr std::int64_t workers_a_merger = 4;
 // Products of elements below which waking the workers costs more than they save.
 constexpr std::int64_t products_worth_sharing = 1 << 16;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
+}
+
+// Where the part `index` of `parts` about equal ones of `count` things begins.
+std::int64_t cut(std::int64_t count, std::int64_t index, std::int64_t parts) {
+  return count * index / parts;
 }
 
 }  // namespace
@@ -47,7 +56,11 @@ AttentionPlan::Tile AttentionPlan::tile_of(const RowRun& run, std::int64_t first
 }
 
 std::int64_t AttentionPlan::cost(const Tile& tile) const {
-  return tile.entries * (queries(tile) + reading_cost);
+  return args_->kv.kv_heads * tile.entries * (queries(tile) + reading_cost);
+}
+
+std::int64_t AttentionPlan::most_heads(const Tile& tile) const {
+  return divided_up(args_->kv.kv_heads, tile.ranges);
 }
 
 void AttentionPlan::cut_rows(int workers) {
@@ -64,42 +77,47 @@ void AttentionPlan::cut_rows(int workers) {
       tiles_.push_back(tile_of(run, run.first_row + row, std::min(tile_rows, run.rows - row)));
     }
   }
-  scratch_floats_ = kernels_.attention_scratch(tile_rows, group_, args_->kv.head_dim);
 }
 
-void AttentionPlan::cut_segments(int workers) {
+void AttentionPlan::cut_tile(Tile& tile, std::int64_t share, int workers) const {
   const std::int64_t heads = args_->kv.kv_heads;
-  std::int64_t total = 0;
-  for (const Tile& tile : tiles_) total += cost(tile) * heads;
-  worth_sharing_ = total * args_->kv.head_dim >= products_worth_sharing;
-  const std::int64_t share = std::max<std::int64_t>(divided_up(total, units_a_worker * workers), 1);
-  std::int64_t parts = 0;
-  std::int64_t counters = 0;
+  if (queries(tile) > few_queries && tile.rows > 1) {
+    tile.ranges = heads;
+    return;
+  }
+  tile.ranges = std::min(divided_up(queries(tile) * heads, most_unit_queries), heads);
+  if (share == 0) return;
+  const std::int64_t wanted = divided_up(cost(tile), share);
+  tile.stretches = std::min(divided_up(wanted, tile.ranges), tile.all_segments());
+  if (tile.stretches > 1) tile.ranges = std::max(tile.ranges, std::min(heads, workers / workers_a_merger));
+  tile.ranges = std::clamp(divided_up(wanted, tile.stretches), tile.ranges, heads);
+}
+
+void AttentionPlan::place_parts() {
+  std::int64_t floats = 0;
+  counters_.clear();
+  for (Tile& tile : tiles_) {
+    if (tile.stretches == 1) continue;
+    tile.part_floats = kernels_.attention_part(most_heads(tile) * queries(tile), args_->kv.head_dim);
+    tile.first_part = floats;
+    floats += tile.ranges * tile.all_segments() * tile.part_floats;
+    tile.first_counter = static_cast<std::int64_t>(counters_.size());
+    counters_.insert(counters_.end(), static_cast<std::size_t>(tile.ranges), static_cast<std::int32_t>(tile.stretches));
+  }
+  if (parts_.size() < static_cast<std::size_t>(floats)) parts_.resize(static_cast<std::size_t>(floats));
+}
+
+void AttentionPlan::list_units() {
   units_.clear();
   // From the end: there a prompt's rows see most, and the last units to be handed out should be short.
   for (std::size_t i = tiles_.size(); i-- > 0;) {
-    Tile& tile = tiles_[i];
-    const std::int64_t segments = tile.segments[0] + tile.segments[1];
-    if (workers > 1 && worth_sharing_ && queries(tile) <= few_queries) {
-      tile.stretches = std::clamp<std::int64_t>(divided_up(cost(tile), share), 1, segments);
-    }
-    if (tile.stretches > 1) {
-      tile.first_part = parts;
-      tile.first_counter = counters;
-      parts += heads * segments * kernels_.attention_part(tile.rows, group_, args_->kv.head_dim);
-      counters += heads;
-      counters_.resize(std::max(counters_.size(), static_cast<std::size_t>(counters)));
-      std::fill(counters_.begin() + tile.first_counter, counters_.begin() + counters,
-                static_cast<std::int32_t>(tile.stretches));
-    }
-    for (std::int64_t head = 0; head < heads; ++head) {
-      for (std::int64_t stretch = 0; stretch < tile.stretches; ++stretch) {
+    for (std::int64_t range = 0; range < tiles_[i].ranges; ++range) {
+      for (std::int64_t stretch = 0; stretch < tiles_[i].stretches; ++stretch) {
         units_.push_back(
-            {static_cast<std::int32_t>(i), static_cast<std::int32_t>(head), static_cast<std::int32_t>(stretch)});
+            {static_cast<std::int32_t>(i), static_cast<std::int32_t>(range), static_cast<std::int32_t>(stretch)});
       }
     }
   }
-  if (parts_.size() < static_cast<std::size_t>(parts)) parts_.resize(static_cast<std::size_t>(parts));
 }
 
 void AttentionPlan::make(const AttentionArgs& args, Element type, int workers) {
@@ -107,49 +125,64 @@ void AttentionPlan::make(const AttentionArgs& args, Element type, int workers) {
   type_ = type;
   group_ = args.heads / args.kv.kv_heads;
   cut_rows(workers);
-  cut_segments(workers);
+  std::int64_t total = 0;
+  for (const Tile& tile : tiles_) total += cost(tile);
+  worth_sharing_ = workers > 1 && total * args.kv.head_dim >= products_worth_sharing;
+  const std::int64_t share = worth_sharing_ ? divided_up(total, units_a_worker * workers) : 0;
+  scratch_floats_ = 0;
+  for (Tile& tile : tiles_) {
+    cut_tile(tile, share, workers);
+    scratch_floats_ =
+        std::max(scratch_floats_, kernels_.attention_scratch(most_heads(tile) * queries(tile), args.kv.head_dim));
+  }
+  place_parts();
+  list_units();
+}
+
+AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, float* scratch) const {
+  const AttentionArgs& args = *args_;
+  const KvView& kv = args.kv;
+  const std::int64_t first_head = cut(kv.kv_heads, range, tile.ranges);
+  const std::int64_t first_dimension = first_head * group_ * kv.head_dim;
+  const RowBounds& bounds = args.bounds[tile.first_row];
+  return {.q = args.q + tile.first_row * args.q_stride + first_dimension,
+          .q_stride = args.q_stride,
+          .out = args.out + tile.first_row * args.heads * kv.head_dim + first_dimension,
+          .out_stride = args.heads * kv.head_dim,
+          .rows = tile.rows,
+          .heads = cut(kv.kv_heads, range + 1, tile.ranges) - first_head,
+          .group = group_,
+          .head_dim = kv.head_dim,
+          .scale = args.scale,
+          .low = {&bounds.summary.low, &bounds.text.low},
+          .high = {&bounds.summary.high, &bounds.text.high},
+          .bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t),
+          .first_segment = {tile.first_segment[0], tile.first_segment[1]},
+          .segments = {tile.segments[0], tile.segments[1]},
+          .tables = {{tile.run->summary.pages, tile.run->summary.first_page},
+                     {tile.run->text.pages, tile.run->text.first_page}},
+          .keys = kv.key(0, first_head, 0),
+          .page_bytes = kv.page_bytes,
+          .head_bytes = kv.key(0, 1, 0) - kv.key(0, 0, 0),
+          .value_offset = kv.value_offset,
+          .page_entries = kv.page_entries,
+          .type = type_,
+          .scratch = scratch};
 }
 
 void AttentionPlan::work(std::int64_t unit, float* scratch) {
-  const auto [index, head, stretch] = units_[static_cast<std::size_t>(unit)];
+  const auto [index, range, stretch] = units_[static_cast<std::size_t>(unit)];
   const Tile& tile = tiles_[static_cast<std::size_t>(index)];
-  const AttentionArgs& args = *args_;
-  const KvView& kv = args.kv;
-  const std::int64_t first_dimension = head * group_ * kv.head_dim;
-  const RowBounds& bounds = args.bounds[tile.first_row];
-  const AttentionTile one = {
-      .q = args.q + tile.first_row * args.q_stride + first_dimension,
-      .q_stride = args.q_stride,
-      .out = args.out + tile.first_row * args.heads * kv.head_dim + first_dimension,
-      .out_stride = args.heads * kv.head_dim,
-      .rows = tile.rows,
-      .group = group_,
-      .head_dim = kv.head_dim,
-      .scale = args.scale,
-      .low = {&bounds.summary.low, &bounds.text.low},
-      .high = {&bounds.summary.high, &bounds.text.high},
-      .bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t),
-      .first_segment = {tile.first_segment[0], tile.first_segment[1]},
-      .segments = {tile.segments[0], tile.segments[1]},
-      .tables = {{tile.run->summary.pages, tile.run->summary.first_page},
-                 {tile.run->text.pages, tile.run->text.first_page}},
-      .keys = kv.key(0, head, 0),
-      .page_bytes = kv.page_bytes,
-      .value_offset = kv.value_offset,
-      .page_entries = kv.page_entries,
-      .type = type_,
-      .scratch = scratch,
-  };
+  const AttentionTile one = arguments(tile, range, scratch);
   if (tile.stretches == 1) {
     kernels_.attention(one);
     return;
   }
-  const std::int64_t segments = tile.segments[0] + tile.segments[1];
-  const std::int64_t floats = segments * kernels_.attention_part(tile.rows, group_, kv.head_dim);
-  float* parts = parts_.data() + tile.first_part + head * floats;
-  kernels_.attention_segments(one, segments * stretch / tile.stretches, segments * (stretch + 1) / tile.stretches,
+  const std::int64_t segments = tile.all_segments();
+  float* parts = parts_.data() + tile.first_part + range * segments * tile.part_floats;
+  kernels_.attention_segments(one, cut(segments, stretch, tile.stretches), cut(segments, stretch + 1, tile.stretches),
                               parts);
-  std::atomic_ref<std::int32_t> unfinished(counters_[static_cast<std::size_t>(tile.first_counter + head)]);
+  std::atomic_ref<std::int32_t> unfinished(counters_[static_cast<std::size_t>(tile.first_counter + range)]);
   if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) kernels_.attention_merged(one, parts);
 }
 

@@ -70,14 +70,15 @@ struct TrackTable {
 constexpr std::int64_t attention_segment = 256;  // entries
 constexpr std::int64_t max_attention_rows = 72;  // of a tile
 
-// Consecutive rows of one run and the query heads of one KV head. In the arrays of two: summary first, then text.
+// Consecutive rows of one run and the query heads of some KV heads. In the arrays of two: summary first, then text.
 struct AttentionTile {
-  const float* q;  // of the first row and the group's first head
+  const float* q;  // of the first row and the first head
   std::int64_t q_stride;
   float* out;
   std::int64_t out_stride;
   std::int64_t rows;
-  std::int64_t group;  // query heads
+  std::int64_t heads;  // KV heads
+  std::int64_t group;  // query heads of each
   std::int64_t head_dim;
   float scale;
   const std::int32_t* low[2];  // of row r at low[track][r * bounds_stride]
@@ -86,8 +87,9 @@ struct AttentionTile {
   std::int64_t first_segment[2];  // the segments from the first to the last that a row sees
   std::int64_t segments[2];
   TrackTable tables[2];
-  const std::byte* keys;  // of page 0 and this KV head
+  const std::byte* keys;  // of page 0 and the first KV head
   std::int64_t page_bytes;
+  std::int64_t head_bytes;
   std::int64_t value_offset;
   std::int64_t page_entries;
   Element type;    // f32 or bf16
@@ -107,8 +109,8 @@ struct Kernels {
   void (*attention)(const AttentionTile& tile);
   void (*attention_segments)(const AttentionTile& tile, std::int64_t first, std::int64_t last, float* parts);
   void (*attention_merged)(const AttentionTile& tile, float* parts);
-  std::int64_t (*attention_scratch)(std::int64_t rows, std::int64_t group, std::int64_t head_dim);
-  std::int64_t (*attention_part)(std::int64_t rows, std::int64_t group, std::int64_t head_dim);
+  std::int64_t (*attention_scratch)(std::int64_t queries, std::int64_t head_dim);  // queries: rows times query heads
+  std::int64_t (*attention_part)(std::int64_t queries, std::int64_t head_dim);
 };
 
 extern const Kernels baseline_kernels;
