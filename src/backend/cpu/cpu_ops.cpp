@@ -11,10 +11,6 @@ namespace {
 
 // Element operations below which waking the workers costs more than they save (1 to 2 us).
 constexpr std::int64_t worth_sharing = 16384;
-// Query rows (rows times heads of a group) of an attention tile: enough to pay for the packing of K and V, few enough
-// for the tile to stay in the first-level cache.
-constexpr std::int64_t tile_queries = 64;
-constexpr std::int64_t max_tile_rows = 64;
 constexpr std::size_t scratch_alignment = 64;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
@@ -42,6 +38,7 @@ CpuOps::CpuOps(const Kernels& kernels, int threads, bool exact_activations)
     : kernels_(kernels),
       exact_activations_(exact_activations),
       pool_(threads),
+      attention_(kernels),
       scratch_(static_cast<std::size_t>(pool_.workers())) {}
 
 template <typename Each>
@@ -127,46 +124,14 @@ void CpuOps::place(const PlaceArgs& args) {
 }
 
 void CpuOps::attention(const AttentionArgs& args) {
-  const KvView& kv = args.kv;
-  const std::int64_t group = args.heads / kv.kv_heads;
-  const std::int64_t tile_rows = std::clamp<std::int64_t>(tile_queries / group, 1, max_tile_rows);
-  tiles_.clear();
-  for (const RowRun& run : args.runs) {
-    for (std::int64_t row = 0; row < run.rows; row += tile_rows) {
-      tiles_.push_back({&run, run.first_row + row, std::min(tile_rows, run.rows - row)});
-    }
+  attention_.make(args, element_of(args.kv.type), pool_.workers());
+  reserve_scratch(attention_.scratch_floats());
+  const auto work = [&](std::int64_t unit, int worker) { attention_.work(unit, scratch(worker)); };
+  if (attention_.worth_sharing()) {
+    pool_.for_each(attention_.units(), work);
+  } else {
+    for (std::int64_t unit = 0; unit < attention_.units(); ++unit) work(unit, 0);
   }
-  reserve_scratch(kernels_.attention_scratch(tile_rows, group, kv.head_dim));
-  const Element type = element_of(kv.type);
-  const auto count = static_cast<std::int64_t>(tiles_.size()) * kv.kv_heads;
-  constexpr std::int64_t bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t);
-  pool_.for_each(count, [&](std::int64_t task, int worker) {
-    // From the end: there a prompt's rows see most, and the last tasks to be handed out should be short.
-    const std::int64_t unit = count - 1 - task;
-    const RowTile& tile = tiles_[static_cast<std::size_t>(unit / kv.kv_heads)];
-    const std::int64_t head = unit % kv.kv_heads;
-    const std::int64_t first_dimension = head * group * kv.head_dim;
-    const RowBounds& bounds = args.bounds[tile.first_row];
-    const RowRun& run = *tile.run;
-    kernels_.attention({.q = args.q + tile.first_row * args.q_stride + first_dimension,
-                        .q_stride = args.q_stride,
-                        .out = args.out + tile.first_row * args.heads * kv.head_dim + first_dimension,
-                        .out_stride = args.heads * kv.head_dim,
-                        .rows = tile.rows,
-                        .group = group,
-                        .head_dim = kv.head_dim,
-                        .scale = args.scale,
-                        .low = {&bounds.summary.low, &bounds.text.low},
-                        .high = {&bounds.summary.high, &bounds.text.high},
-                        .bounds_stride = bounds_stride,
-                        .tables = {{run.summary.pages, run.summary.first_page}, {run.text.pages, run.text.first_page}},
-                        .keys = kv.key(0, head, 0),
-                        .page_bytes = kv.page_bytes,
-                        .value_offset = kv.value_offset,
-                        .page_entries = kv.page_entries,
-                        .type = type,
-                        .scratch = scratch(worker)});
-  });
 }
 
 void CpuOps::gate(const GateArgs& args) {

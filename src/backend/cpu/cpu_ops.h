@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "backend/cpu/attention_plan.h"
 #include "backend/cpu/kernels.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
@@ -32,13 +33,6 @@ class CpuOps final : public Ops {
   const void* on_host(const void* device, std::int64_t bytes) override;
 
  private:
-  // Some rows of a run; its tasks are one a KV head.
-  struct RowTile {
-    const RowRun* run;
-    std::int64_t first_row;
-    std::int64_t rows;
-  };
-
   // Calls each(row) for every row, on several workers where `row_cost` (element operations a row) makes that pay.
   template <typename Each>
   void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
@@ -56,7 +50,7 @@ class CpuOps final : public Ops {
   const Kernels& kernels_;
   const bool exact_activations_;
   ThreadPool pool_;
-  std::vector<RowTile> tiles_;
+  AttentionPlan attention_;
   std::vector<std::vector<float>> scratch_;  // of each worker
   std::vector<float> converted_;
 };

@@ -102,22 +102,31 @@ struct TrackTable {
   std::int64_t first_page;
 };
 
-// Consecutive rows of one run and the query heads of one KV head. In the arrays of two: summary first, then text.
+// Attention adds up each segment of a track, at absolute entry numbers, by itself and then the segments in order, so
+// that workers can share a row's entries and its bits do not depend on how.
+constexpr std::int64_t attention_segment = 256;  // entries
+constexpr std::int64_t max_attention_rows = 72;  // of a tile
+
+// Consecutive rows of one run and the query heads of some KV heads. In the arrays of two: summary first, then text.
 struct AttentionTile {
-  const float* q;  // of the first row and the group's first head
+  const float* q;  // of the first row and the first head
   std::int64_t q_stride;
   float* out;
   std::int64_t out_stride;
   std::int64_t rows;
-  std::int64_t group;  // query heads
+  std::int64_t heads;  // KV heads
+  std::int64_t group;  // query heads of each
   std::int64_t head_dim;
   float scale;
   const std::int32_t* low[2];  // of row r at low[track][r * bounds_stride]
   const std::int32_t* high[2];
   std::int64_t bounds_stride;
+  std::int64_t first_segment[2];  // the segments from the first to the last that a row sees
+  std::int64_t segments[2];
   TrackTable tables[2];
-  const std::byte* keys;  // of page 0 and this KV head
+  const std::byte* keys;  // of page 0 and the first KV head
   std::int64_t page_bytes;
+  std::int64_t head_bytes;
   std::int64_t value_offset;
   std::int64_t page_entries;
   Element type;    // f32 or bf16
@@ -137,8 +146,13 @@ struct Kernels {
   void (*gate)(const GateRow& row);
   void (*widen)(Element type, const void* from, float* to, std::int64_t count);
   void (*exponential)(const float* from, float* to, std::int64_t count);
+  // A tile's attention. Or in parts: segments [first, last) of the tile's, counted over both tracks, each to its place
+  // in `parts` (attention_part() floats a segment); when all are there they are merged, to the same bits.
   void (*attention)(const AttentionTile& tile);
-  std::int64_t (*attention_scratch)(std::int64_t rows, std::int64_t group, std::int64_t head_dim);
+  void (*attention_segments)(const AttentionTile& tile, std::int64_t first, std::int64_t last, float* parts);
+  void (*attention_merged)(const AttentionTile& tile, float* parts);
+  std::int64_t (*attention_scratch)(std::int64_t queries, std::int64_t head_dim);  // queries: rows times query heads
+  std::int64_t (*attention_part)(std::int64_t queries, std::int64_t head_dim);
   // Of SpeedLoops.
   std::uint32_t (*sum_words)(const std::uint32_t* from, std::int64_t words);
   float (*multiply_add)(std::int64_t rounds);
