@@ -38,11 +38,11 @@ EngineThread::EngineThread(const EngineOptions& options)
       plan_(spec_, geometry_, options.summary_delay) {
   const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes());
   const SchedulerOptions scheduling = scheduler_options(options);
-  text_ = files_.open_text();
-  weights_ = files_.load(spec_, *device_);
-  costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
+  text_ = files_.open_text();
+  weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
+  costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
   decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});

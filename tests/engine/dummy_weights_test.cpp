@@ -86,7 +86,7 @@ TEST(DummyWeights, EveryFamilyRunsFromItsConfigurationAlone) {
   }
 }
 
-TEST(DummyWeights, AgreeWithTheReference) {
+TEST(DummyWeightsLongTest, AgreeWithTheReference) {
   EngineOptions options = dummy_options(models_folder() / "demo-ksa" / "config.json");
   options.compute = "f32";
   const LogitRows cpu = logits_of(options);
@@ -96,7 +96,7 @@ TEST(DummyWeights, AgreeWithTheReference) {
   for (const auto& [index, logits] : cpu) EXPECT_LT(max_difference(logits, reference.at(index)), 1e-4) << index;
 }
 
-TEST(DummyWeights, StayOrdinaryThroughManyLayers) {
+TEST(DummyWeightsLongTest, StayOrdinaryThroughManyLayers) {
   const std::filesystem::path folder = fresh_folder();
   for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
     const nlohmann::json config = {{"architectures", {architecture}},
