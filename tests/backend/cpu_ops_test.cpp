@@ -39,6 +39,22 @@ TEST_P(CpuOpsTest, ExponentialIsAccurate) {
   }
 }
 
+TEST_P(CpuOpsTest, DecayIsAccurateAndEndsAtZero) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::vector<float> x = {0, -0.0F, -87.7F, -88, -1000, -infinity, std::nanf("")};
+  for (float value = -87.3F; value < 0; value += 0.00371F) x.push_back(value);
+  std::vector<float> y(x.size());
+  GetParam()->decay(x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+  EXPECT_EQ(std::vector<float>(y.begin(), y.begin() + 6), (std::vector<float>{1, 1, 0, 0, 0, 0}));
+  EXPECT_TRUE(std::isnan(y[6]));
+  for (std::size_t i = 7; i < x.size(); ++i) {
+    const double exact = std::exp(static_cast<double>(x[i]));
+    const float rounded = static_cast<float>(exact);
+    const double ulp = std::nextafter(rounded, infinity) - rounded;
+    ASSERT_TRUE(std::abs(y[i] - exact) <= 1.5 * ulp) << x[i] << ": " << y[i] << ", expected " << exact;
+  }
+}
+
 TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> x = {0, -0.0F, -infinity, infinity, -1000, 1000, std::nanf(""), 88.8F};
@@ -351,7 +367,7 @@ TEST_P(CpuOpsTest, AttentionMatchesAtEdges) {
   for (const std::int64_t page_entries : {1, 4, 5, 16, 32}) {
     std::vector<RowBounds> rows;
     for (const std::int64_t edge :
-         {std::int64_t{0}, page_entries, 2 * page_entries, std::int64_t{32}, std::int64_t{64}}) {
+         {std::int64_t{0}, page_entries, 2 * page_entries, std::int64_t{32}, std::int64_t{64}, std::int64_t{256}}) {
       for (const std::int64_t low : {edge - 1, edge, edge + 1}) {
         for (const std::int64_t size : {std::int64_t{1}, page_entries, std::int64_t{31}, std::int64_t{32}}) {
           if (low < 0) continue;
@@ -364,6 +380,40 @@ TEST_P(CpuOpsTest, AttentionMatchesAtEdges) {
     const AttentionProblem problem(random_, {.page_entries = page_entries, .type = DType::f32}, {rows});
     expect_close(problem.solve(ops_), problem.solve(reference_), 5e-6F);
   }
+}
+
+// Long enough for several of the segments that are summed by themselves, on either track.
+TEST_P(CpuOpsTest, AttentionMatchesAcrossSegments) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::int64_t page_entries : {1, 5, 16, 32}) {
+      std::vector<RowBounds> rows;
+      for (const std::int64_t edge : {256, 512, 768}) {
+        for (const std::int64_t high : {edge - 1, edge, edge + 1}) {
+          rows.push_back({bounds_of(0, high), {}});
+          rows.push_back({bounds_of(edge - 3, high), bounds_of(0, high)});
+          rows.push_back({{}, bounds_of(high - 1, high + random_.between(0, 300))});
+          rows.push_back({bounds_of(random_.between(0, high - 1), high), bounds_of(random_.between(0, 200), 200)});
+        }
+      }
+      const std::int64_t group = random_.between(1, 8);
+      const AttentionProblem problem(random_,
+                                     {.heads = 2 * group,
+                                      .kv_heads = 2,
+                                      .head_dim = 2 * random_.between(1, 40),
+                                      .page_entries = page_entries,
+                                      .type = type},
+                                     {rows, {rows.begin() + 5, rows.begin() + 6}});
+      SCOPED_TRACE(testing::Message() << name_of(type) << " page " << page_entries << " group " << group);
+      expect_close(problem.solve(ops_), problem.solve(reference_), 5e-6F);
+    }
+  }
+}
+
+// Scores far apart: whole segments count for nothing beside another, whichever comes first.
+TEST_P(CpuOpsTest, AttentionMatchesWhereSegmentsDifferMuch) {
+  const AttentionProblem problem(random_, {.heads = 4, .kv_heads = 2, .head_dim = 32},
+                                 {random_rows(random_, 20, 900), {{bounds_of(0, 1500), bounds_of(100, 700)}}}, 60);
+  expect_close(problem.solve(ops_), problem.solve(reference_), 5e-4F);
 }
 
 TEST_P(CpuOpsTest, PagesAreCopied) {

@@ -1,6 +1,8 @@
 // A row's bits do not depend on the rows beside it, on how a step was cut, or on the number of threads.
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "backend/cpu/cpu_ops.h"
 #include "backend/cpu/isa.h"
 #include "problems.h"
@@ -80,6 +82,59 @@ TEST_P(CpuRowsTest, AttentionGivesEachRowTheSameBitsHoweverCut) {
         expect_same_bits(problem.solve_alone(ops), whole);
       }
     }
+  }
+}
+
+// Rows that see up to, and from, entries around the edges of pages, blocks and segments.
+std::vector<RowBounds> rows_at_edges(std::int64_t window, std::int64_t chunk) {
+  std::vector<RowBounds> rows;
+  for (const std::int64_t edge : {16, 32, 64, 256, 511, 512, 513, 1024}) {
+    for (const std::int64_t t : {edge - 2, edge - 1, edge, edge + 1}) {
+      const std::int64_t low = std::max<std::int64_t>(0, t + 1 - window);
+      rows.push_back({bounds_of(low, t + 1), bounds_of(0, chunk > 0 ? low / chunk : 0)});
+    }
+  }
+  return rows;
+}
+
+// A row decoded alone, whose entries the workers share, and the same row in a prompt.
+TEST_P(CpuThreadsTest, AttentionDecodesToThePromptsBits) {
+  std::vector<std::unique_ptr<cpu::CpuOps>> all_ops;
+  for (const int threads : {1, 2, 3, 7}) all_ops.push_back(std::make_unique<cpu::CpuOps>(*GetParam(), threads));
+  for (const DType type : {DType::bf16, DType::f32}) {
+    for (const std::int64_t page_entries : {1, 5, 16, 32}) {
+      for (const std::int64_t group : {1, 2, 3, 4, 5, 6, 7, 8}) {
+        const HeadShape shape{.heads = 3 * group,
+                              .kv_heads = 3,
+                              .head_dim = 2 * random_.between(1, 20),
+                              .page_entries = page_entries,
+                              .type = type};
+        const std::int64_t window = random_.between(0, 1) == 0 ? 1 << 20 : random_.between(1, 600);
+        const AttentionProblem problem(random_, shape, {rows_at_edges(window, random_.between(0, 3))});
+        SCOPED_TRACE(testing::Message() << name_of(type) << " page " << page_entries << " group " << group
+                                        << " head_dim " << shape.head_dim << " window " << window);
+        const std::vector<float> prompt = problem.solve(*all_ops[0]);
+        for (const auto& ops : all_ops) {
+          expect_same_bits(problem.solve(*ops), prompt);
+          expect_same_bits(problem.solve(*ops, 5), prompt);
+        }
+        // One of them each, as every row makes a call.
+        expect_same_bits(problem.solve_alone(*all_ops[static_cast<std::size_t>(random_.between(0, 3))]), prompt);
+      }
+    }
+  }
+}
+
+// Many calls that share few segments, for the merge of them to meet every order of their ends.
+TEST_P(CpuThreadsTest, AttentionMergesSharedSegmentsOnce) {
+  const HeadShape shape{.heads = 8, .kv_heads = 4, .head_dim = 64};
+  const AttentionProblem problem(random_, shape,
+                                 {{{bounds_of(3, 1400), bounds_of(0, 300)}}, {{bounds_of(0, 700), {}}}});
+  cpu::CpuOps one(*GetParam(), 1);
+  const std::vector<float> expected = problem.solve(one);
+  for (const int threads : {2, 3, 7}) {
+    cpu::CpuOps many(*GetParam(), threads);
+    for (int round = 0; round < 50; ++round) expect_same_bits(problem.solve(many), expected);
   }
 }
 

@@ -146,6 +146,7 @@ struct Kernels {
   void (*gate)(const GateRow& row);
   void (*widen)(Element type, const void* from, float* to, std::int64_t count);
   void (*exponential)(const float* from, float* to, std::int64_t count);
+  void (*decay)(const float* from, float* to, std::int64_t count);  // e^x for x <= 0
   // A tile's attention. Or in parts: segments [first, last) of the tile's, counted over both tracks, each to its place
   // in `parts` (attention_part() floats a segment); when all are there they are merged, to the same bits.
   void (*attention)(const AttentionTile& tile);
