@@ -25,8 +25,8 @@ Buffer allocate_host(std::int64_t bytes) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     fail("cannot allocate {}: {}", shown_bytes(static_cast<double>(bytes)), std::strerror(errno));
-  // Huge pages where the system has some: K and V are read from many places far apart, each of which costs a walk of the
-  // page tables. Without them everything works as well.
+  // Huge pages where the system has some: K and V are read from many places far apart, each of which costs a walk of
+  // the page tables. Without them everything works as well.
   madvise(memory, size, MADV_HUGEPAGE);
   return Buffer(std::shared_ptr<void>(memory, [size](void* start) { munmap(start, size); }), bytes);
 }
