@@ -173,7 +173,7 @@ StepCost attention_by_sets(const ModelSpec& spec, std::int64_t from, std::int64_
 }
 
 TEST(CostPlanTest, AttentionReadsWhatTheVisibleSetsSay) {
-  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
     ModelSpec spec = random_spec(random);
