@@ -13,6 +13,11 @@
 #include "base/units.h"
 
 namespace precis {
+namespace {
+
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+}  // namespace
 
 Buffer allocate_host(std::int64_t bytes) {
   PRECIS_CHECK(bytes >= 0, "{}", bytes);
@@ -21,14 +26,19 @@ Buffer allocate_host(std::int64_t bytes) {
     fail("cannot allocate {}: this machine has {} of memory", shown_bytes(static_cast<double>(bytes)),
          shown_bytes(static_cast<double>(installed_host_memory())));
   }
+  // Huge pages where the system has some: what is read from many places far apart costs a walk of the page tables at
+  // each. They begin at multiples of their size. Without them everything works as well.
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const std::size_t mapped = size < huge_page ? size : size + huge_page;
+  void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     fail("cannot allocate {}: {}", shown_bytes(static_cast<double>(bytes)), std::strerror(errno));
-  // Huge pages where the system has some: K and V are read from many places far apart, each of which costs a walk of
-  // the page tables. Without them everything works as well.
-  madvise(memory, size, MADV_HUGEPAGE);
-  return Buffer(std::shared_ptr<void>(memory, [size](void* start) { munmap(start, size); }), bytes);
+  madvise(memory, mapped, MADV_HUGEPAGE);
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(memory) % huge_page;
+  const std::size_t skipped = size < huge_page || past == 0 ? 0 : huge_page - past;
+  return Buffer(std::shared_ptr<void>(static_cast<std::byte*>(memory) + skipped,
+                                      [memory, mapped](void*) { munmap(memory, mapped); }),
+                bytes);
 }
 
 Buffer adopt_host(const HostTensor& tensor) {

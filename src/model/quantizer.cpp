@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "device/host_memory.h"
 
 namespace precis {
 namespace {
@@ -14,11 +13,11 @@ namespace {
 constexpr float largest_value = 65504;
 constexpr std::int64_t rows_a_task = 8;
 
-HostTensor allocate_tensor(DType type, std::vector<std::int64_t> shape) {
+HostTensor allocate_tensor(HostArena& memory, DType type, std::vector<std::int64_t> shape) {
   TensorView view{nullptr, type, std::move(shape)};
-  auto memory = std::make_shared<const Buffer>(allocate_host(view.bytes()));
-  view.data = memory->as<const std::byte>();
-  return {std::move(view), std::move(memory)};
+  std::shared_ptr<const std::byte> data = memory.allocate(view.bytes());
+  view.data = data.get();
+  return {std::move(view), std::move(data)};
 }
 
 // One row, wherever it lies.
@@ -47,8 +46,8 @@ StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& pl
   const std::int64_t outputs = from.shape.at(0);
   const std::int64_t inputs = from.shape.at(1);
   PRECIS_CHECK(!is_quantized(plain.format) && is_quantized(format) && inputs % row_multiple(format) == 0);
-  StoredMatrix matrix{.values = allocate_tensor(value_type(format), value_shape(format, outputs, inputs)),
-                      .scales = allocate_tensor(DType::f16, scale_shape(format, outputs, inputs)),
+  StoredMatrix matrix{.values = allocate_tensor(memory_, value_type(format), value_shape(format, outputs, inputs)),
+                      .scales = allocate_tensor(memory_, DType::f16, scale_shape(format, outputs, inputs)),
                       .format = format};
   auto* values = const_cast<std::byte*>(matrix.values.view.data);
   auto* scales = const_cast<std::byte*>(matrix.scales.view.data);

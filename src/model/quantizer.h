@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/thread_pool.h"
+#include "device/host_arena.h"
 #include "model/stored_matrix.h"
 
 namespace precis {
@@ -19,13 +20,14 @@ class Quantizer {
   // and its size alone, so that files and loading agree.
   std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const;
 
-  // The matrix of plain elements in `format`, in memory of its own. Throws Error that names matrix and row when a
-  // number is not finite or too large for a scale.
+  // The matrix of plain elements in `format`, in memory that outlives the quantizer. Throws Error that names matrix and
+  // row when a number is not finite or too large for a scale.
   StoredMatrix quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format);
 
  private:
   WeightFormat wanted_;
   ThreadPool pool_;
+  HostArena memory_;
 };
 
 }  // namespace precis

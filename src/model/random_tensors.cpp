@@ -63,7 +63,7 @@ HostTensor RandomTensors::make(std::string_view name, const std::vector<std::int
     fail("{}: random weights of {}, this machine has {} of memory left", name, shown_bytes(static_cast<double>(bytes)),
          shown_bytes(static_cast<double>(left)));
   }
-  const auto memory = std::make_shared<const Buffer>(allocate_host(bytes));
+  std::shared_ptr<std::byte> memory = memory_.allocate(bytes);
   const bool ones = shape.size() == 1 && !name.ends_with(".bias");
   const auto write = [&](auto* elements, const auto& convert) {
     using Element = std::remove_pointer_t<decltype(elements)>;
@@ -74,13 +74,13 @@ HostTensor RandomTensors::make(std::string_view name, const std::vector<std::int
     }
   };
   if (type_ == DType::f32) {
-    write(memory->as<float>(), [](float value) { return value; });
+    write(reinterpret_cast<float*>(memory.get()), [](float value) { return value; });
   } else if (type_ == DType::bf16) {
-    write(memory->as<Bf16>(), [](float value) { return to_bf16(value); });
+    write(reinterpret_cast<Bf16*>(memory.get()), [](float value) { return to_bf16(value); });
   } else {
-    write(memory->as<F16>(), [](float value) { return to_f16(value); });
+    write(reinterpret_cast<F16*>(memory.get()), [](float value) { return to_f16(value); });
   }
-  return {{memory->as<std::byte>(), type_, shape}, memory};
+  return {{memory.get(), type_, shape}, std::move(memory)};
 }
 
 template <typename Element>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "device/host_arena.h"
 #include "model/weight_names.h"
 #include "tensor/tensor_source.h"
 
@@ -35,6 +36,7 @@ class RandomTensors final : public TensorSource {
   std::uint64_t seed_;
   std::map<std::string, std::vector<std::int64_t>, std::less<>> shapes_;
   mutable ThreadPool pool_;
+  mutable HostArena memory_;
 };
 
 }  // namespace precis
