@@ -17,7 +17,7 @@
 namespace precis {
 namespace {
 
-constexpr int layout_version = 1;
+constexpr int layout_version = 2;
 constexpr std::int64_t max_text_bytes = std::int64_t{1} << 30;
 
 // What becomes of one tensor.

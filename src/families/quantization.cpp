@@ -10,7 +10,7 @@ void read_quantization(Fields& config, ModelSpec& spec) {
   Fields fields(*section);
   const JsonView method = fields.at("quant_method");
   if (method.string() != "precis") method.refuse("expected precis (what other programs quantized is not read)");
-  fields.integer("version", 1, 1);
+  fields.integer("version", 2, 2);
   const JsonView weights = fields.at("weights");
   spec.quantized = quantized_format(weights.string());
   if (!spec.quantized) weights.refuse("expected q8 or q4");

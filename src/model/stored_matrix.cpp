@@ -46,8 +46,7 @@ std::vector<std::int64_t> value_shape(WeightFormat format, std::int64_t outputs,
 }
 
 std::vector<std::int64_t> scale_shape(WeightFormat format, std::int64_t outputs, std::int64_t inputs) {
-  if (format == WeightFormat::q4) return {outputs, inputs / quantized_block, 2};
-  return {outputs, inputs / quantized_block};
+  return {outputs, (format == WeightFormat::q4 ? 2 : 1) * inputs / quantized_block};
 }
 
 StoredMatrix find_matrix(const TensorSource& source, const std::string& name, std::int64_t outputs,

@@ -23,7 +23,7 @@ struct StoredMatrix {
 std::string scale_name(std::string_view weight);
 
 // Types and shapes of the tensors of a quantized matrix. Values: i8 [outputs, inputs] (q8) or u8 [outputs, inputs / 2]
-// (q4). Scales: f16 [outputs, inputs / 32] (q8) or [outputs, inputs / 32, 2] (q4: scale, minimum).
+// (q4). Scales: f16 [outputs, inputs / 32] (q8) or [outputs, inputs / 16] (q4: scales and minimums).
 DType value_type(WeightFormat format);
 std::vector<std::int64_t> value_shape(WeightFormat format, std::int64_t outputs, std::int64_t inputs);
 std::vector<std::int64_t> scale_shape(WeightFormat format, std::int64_t outputs, std::int64_t inputs);

@@ -9,28 +9,70 @@ namespace precis {
 namespace {
 
 constexpr auto block_size = static_cast<std::size_t>(quantized_block);
+constexpr auto group_size = static_cast<std::size_t>(quantized_group);
 
-void quantize_q8(Block block, std::byte* values, F16& scale) {
+// One block of a row and where it lies.
+struct Place {
+  std::size_t group;  // its first block
+  std::size_t size;   // blocks of the group
+  std::size_t block;  // in the group
+};
+
+template <typename Each>
+void for_blocks(std::size_t inputs, const Each& each) {
+  const std::size_t blocks = inputs / block_size;
+  for (std::size_t index = 0; index < blocks; ++index) {
+    const std::size_t group = index / group_size * group_size;
+    each(index, Place{group, std::min(group_size, blocks - group), index - group});
+  }
+}
+
+// Where input i of a block of q8 is, from the first byte of the group on.
+std::size_t q8_byte(const Place& place, std::size_t i) {
+  return 2 * (i / 2 * place.size + place.block) + i % 2;
+}
+
+// Of q4: the byte and which half of it.
+struct Nibble {
+  std::size_t byte;
+  unsigned shift;
+};
+Nibble q4_nibble(const Place& place, std::size_t i) {
+  const std::size_t quad = i / 4;
+  const std::size_t word = quad / 4 * 2 + quad % 2;
+  return {4 * (word * place.size + place.block) + i % 4, quad % 4 < 2 ? 0U : 4U};
+}
+
+void quantize_q8(Block block, const Place& place, std::byte* group, F16* scales) {
   const Q8Block fit = fit_q8(block);
-  scale = fit.scale;
-  for (std::size_t i = 0; i < block_size; ++i) values[i] = static_cast<std::byte>(fit.q[i]);
+  scales[place.block] = fit.scale;
+  for (std::size_t i = 0; i < block_size; ++i) group[q8_byte(place, i)] = static_cast<std::byte>(fit.q[i]);
 }
 
-// `place`: which of a unit's two blocks.
-void quantize_q4(Block block, std::size_t place, std::byte* unit, F16* scale_and_minimum) {
+// The group's bytes are zero where nothing was written yet.
+void quantize_q4(Block block, const Place& place, std::byte* group, F16* scales) {
   const Q4Block fit = fit_q4(block);
-  scale_and_minimum[0] = fit.scale;
-  scale_and_minimum[1] = fit.minimum;
-  for (std::size_t i = 0; i < 16; ++i) unit[2 * i + place] = static_cast<std::byte>(fit.q[i] | fit.q[16 + i] << 4);
+  scales[place.block] = fit.scale;
+  scales[place.size + place.block] = fit.minimum;
+  for (std::size_t i = 0; i < block_size; ++i) {
+    const Nibble at = q4_nibble(place, i);
+    group[at.byte] |= static_cast<std::byte>(fit.q[i] << at.shift);
+  }
 }
 
-void dequantize_q4(const std::byte* unit, std::size_t place, const F16* scale_and_minimum, std::span<float> block) {
-  const float step = to_float(scale_and_minimum[0]);
-  const float minimum = to_float(scale_and_minimum[1]);
-  for (std::size_t i = 0; i < 16; ++i) {
-    const auto pair = std::to_integer<unsigned>(unit[2 * i + place]);
-    block[i] = step * static_cast<float>(pair & 15U) + minimum;
-    block[16 + i] = step * static_cast<float>(pair >> 4) + minimum;
+void dequantize_q8(const std::byte* group, const Place& place, const F16* scales, std::span<float> block) {
+  const float scale = to_float(scales[place.block]);
+  for (std::size_t i = 0; i < block_size; ++i) {
+    block[i] = scale * static_cast<float>(std::to_integer<std::int8_t>(group[q8_byte(place, i)]));
+  }
+}
+
+void dequantize_q4(const std::byte* group, const Place& place, const F16* scales, std::span<float> block) {
+  const float step = to_float(scales[place.block]);
+  const float minimum = to_float(scales[place.size + place.block]);
+  for (std::size_t i = 0; i < block_size; ++i) {
+    const Nibble at = q4_nibble(place, i);
+    block[i] = step * static_cast<float>(std::to_integer<unsigned>(group[at.byte]) >> at.shift & 15U) + minimum;
   }
 }
 
@@ -61,11 +103,6 @@ WeightFormat format_of(DType type) {
   return WeightFormat::bf16;
 }
 
-std::int64_t row_multiple(WeightFormat format) {
-  if (format == WeightFormat::q4) return q4_unit;
-  return format == WeightFormat::q8 ? quantized_block : 1;
-}
-
 std::int64_t value_row_bytes(WeightFormat format, std::int64_t inputs) {
   switch (format) {
     case WeightFormat::f32:
@@ -88,15 +125,17 @@ std::int64_t scale_row_bytes(WeightFormat format, std::int64_t inputs) {
 }
 
 void quantize_row(WeightFormat format, std::span<const float> row, std::byte* values, F16* scales) {
-  PRECIS_CHECK(is_quantized(format) && static_cast<std::int64_t>(row.size()) % row_multiple(format) == 0);
-  for (std::size_t block = 0; block < row.size() / block_size; ++block) {
-    const Block from = row.subspan(block * block_size).first<block_size>();
+  const auto inputs = static_cast<std::int64_t>(row.size());
+  PRECIS_CHECK(is_quantized(format) && inputs % row_multiple(format) == 0);
+  std::fill_n(values, value_row_bytes(format, inputs), std::byte{0});
+  for_blocks(row.size(), [&](std::size_t index, const Place& place) {
+    const Block block = row.subspan(index * block_size).first<block_size>();
     if (format == WeightFormat::q8) {
-      quantize_q8(from, values + block * block_size, scales[block]);
+      quantize_q8(block, place, values + place.group * block_size, scales + place.group);
     } else {
-      quantize_q4(from, block % 2, values + block / 2 * block_size, scales + 2 * block);
+      quantize_q4(block, place, values + place.group * block_size / 2, scales + 2 * place.group);
     }
-  }
+  });
 }
 
 void dequantize_row(WeightFormat format, const std::byte* values, const F16* scales, std::span<float> row) {
@@ -109,16 +148,15 @@ void dequantize_row(WeightFormat format, const std::byte* values, const F16* sca
     case WeightFormat::bf16:
       return widen<Bf16>(values, row);
     case WeightFormat::q8:
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        row[i] = to_float(scales[i / block_size]) * static_cast<float>(std::to_integer<std::int8_t>(values[i]));
-      }
-      return;
+      return for_blocks(row.size(), [&](std::size_t index, const Place& place) {
+        dequantize_q8(values + place.group * block_size, place, scales + place.group,
+                      row.subspan(index * block_size, block_size));
+      });
     case WeightFormat::q4:
-      for (std::size_t block = 0; block < row.size() / block_size; ++block) {
-        dequantize_q4(values + block / 2 * block_size, block % 2, scales + 2 * block,
-                      row.subspan(block * block_size, block_size));
-      }
-      return;
+      return for_blocks(row.size(), [&](std::size_t index, const Place& place) {
+        dequantize_q4(values + place.group * block_size / 2, place, scales + 2 * place.group,
+                      row.subspan(index * block_size, block_size));
+      });
   }
 }
 

@@ -15,11 +15,15 @@ namespace precis {
 // q4: w = scale * q + minimum, q in [0, 15].
 enum class WeightFormat : std::uint8_t { f32, f16, bf16, q8, q4 };
 
-// Inputs that share a scale (q8: one f16; q4: two, scale and minimum).
+// Inputs that share a scale (q8: one f16; q4: two, scale and minimum): a block.
 constexpr std::int64_t quantized_block = 32;
-// q4 stores two blocks a and b as one unit of 32 bytes: byte 2i holds a[i] in its low and a[16 + i] in its high half,
-// byte 2i + 1 the same of b. So the k-th halves of the unit's 16-bit words are 16 values that follow each other.
-constexpr std::int64_t q4_unit = 2 * quantized_block;
+// Blocks that follow each other in a row and lie interleaved, so that each lane of a vector sees one block alone. What is
+// left at a row's end, fewer than 8 blocks, is a group as well. In a group of n blocks, byte
+//   q8: 2 (j n + b) + k is input 2 j + k of block b (k: 0 or 1);
+//   q4: 4 (i n + b) + k has input 4 j + k of block b in its low half, and input 4 (j + 2) + k in its high half, where
+//       j = 4 (i / 2) + i % 2 (i and k: 0 to 3).
+// The scales of a group are n scales and then, of q4, n minimums.
+constexpr std::int64_t quantized_group = 8;
 
 constexpr bool is_quantized(WeightFormat format) {
   return format == WeightFormat::q8 || format == WeightFormat::q4;
@@ -33,7 +37,9 @@ std::optional<WeightFormat> quantized_format(std::string_view name);
 WeightFormat format_of(DType type);
 
 // What a row's number of inputs must be a multiple of.
-std::int64_t row_multiple(WeightFormat format);
+constexpr std::int64_t row_multiple(WeightFormat format) {
+  return is_quantized(format) ? quantized_block : 1;
+}
 // Bytes of a row of values, and of its scales (0 for plain elements).
 std::int64_t value_row_bytes(WeightFormat format, std::int64_t inputs);
 std::int64_t scale_row_bytes(WeightFormat format, std::int64_t inputs);

@@ -66,11 +66,31 @@ TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
 }
 
 // What products of `inputs` numbers of about 1 may differ by: sums are rounded to 2^-24, 16-bit activations to 2^-15 of
-// the largest of their block, and bf16 activations to 2^-8 of themselves.
+// the largest of their block, and bf16 activations to 2^-8 of themselves. 8-bit ones as `eight_bit_rows` has them are not
+// rounded at all.
 float product_tolerance(WeightFormat format, std::int64_t inputs, bool rounded) {
   const auto count = static_cast<float>(inputs);
   if (rounded && format == WeightFormat::bf16) return 0x1p-7F * std::sqrt(count);
-  return 1e-6F * count + (is_quantized(format) ? 3e-4F * std::sqrt(count) : 0.0F);
+  return 1e-6F * count + (format == WeightFormat::q8 ? 3e-4F * std::sqrt(count) : 0.0F);
+}
+
+// Rows of which 8 bits and a scale hold every block of 32: from -127 to 127 times a power of two, with an end of the
+// range in each.
+std::vector<float> eight_bit_rows(Random& random, std::int64_t rows, std::int64_t stride, std::int64_t inputs) {
+  std::vector<float> x(static_cast<std::size_t>((rows - 1) * stride + inputs));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    float unit = 1;
+    std::int64_t end = 0;
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      if (i % 32 == 0) {
+        unit = std::exp2(static_cast<float>(random.between(-8, -5)));
+        end = i + random.between(0, 31);
+      }
+      const std::int64_t integer = i == end ? 127 - 254 * random.between(0, 1) : random.between(-127, 127);
+      x[static_cast<std::size_t>(row * stride + i)] = static_cast<float>(integer) * unit;
+    }
+  }
+  return x;
 }
 
 class CpuLinearTest : public CpuOpsTest {
@@ -79,7 +99,8 @@ class CpuLinearTest : public CpuOpsTest {
   void compare(WeightFormat format, std::int64_t inputs, std::int64_t rows, bool exact) {
     cpu::CpuOps ops(*GetParam(), 1, exact);
     const std::int64_t stride = inputs + random_.between(0, 5);
-    const std::vector<float> x = random_.normals((rows - 1) * stride + inputs);
+    const std::vector<float> x = format == WeightFormat::q4 ? eight_bit_rows(random_, rows, stride, inputs)
+                                                            : random_.normals((rows - 1) * stride + inputs);
     const Matrix first(random_, format, random_.between(1, 20), inputs);
     const Matrix second(random_, format, random_.between(1, 70), inputs);
     const std::vector<float> bias = random_.normals(second.view.outputs);
@@ -121,8 +142,34 @@ TEST_P(CpuLinearTest, QuantizedWeightsMatch) {
       }
     }
   }
-  for (const std::int64_t inputs : {32, 96, 160, 288, 480, 992, 1056}) {
-    for (const std::int64_t rows : {1, 3, 4, 5, 31}) compare(WeightFormat::q8, inputs, rows, true);
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+    for (const std::int64_t inputs : {32, 96, 160, 224, 288, 480, 992, 1056}) {
+      for (const std::int64_t rows : {1, 3, 4, 5, 31}) compare(format, inputs, rows, true);
+    }
+  }
+}
+
+// What 8 bits do not hold is rounded to 1/254 of the largest of its block.
+TEST_P(CpuLinearTest, FourBitWeightsRoundActivations) {
+  constexpr std::int64_t inputs = 1024;
+  constexpr std::int64_t outputs = 40;
+  const Matrix matrix(random_, WeightFormat::q4, outputs, inputs);
+  for (const std::int64_t rows : {1, 9}) {
+    const std::vector<float> x = random_.normals(rows * inputs);
+    const auto solve = [&](Ops& solver) {
+      std::vector<float> y(static_cast<std::size_t>(rows * outputs));
+      const LinearPart part{matrix.view, nullptr, y.data(), outputs};
+      solver.linear({x.data(), inputs, rows, std::span(&part, 1)});
+      return y;
+    };
+    const std::vector<float> actual = solve(ops_);
+    const std::vector<float> expected = solve(reference_);
+    double squares = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) squares += std::pow(actual[i] - expected[i], 2);
+    // Activations and weights of about 1, the largest of a block about 2.2: 2.2 / 127 / sqrt(12) each.
+    const double error = std::sqrt(squares / static_cast<double>(actual.size()) / inputs);
+    EXPECT_LT(error, 0.008);
+    EXPECT_GT(error, 0.001) << "as if nothing were rounded";
   }
 }
 
@@ -135,7 +182,7 @@ TEST_P(CpuLinearTest, ManyRowsMatch) {
 
 TEST_P(CpuLinearTest, PartsOfDifferentFormatsMatch) {
   for (const std::int64_t rows : {1, 4, 6, 30}) {
-    const std::vector<float> x = random_.normals(rows * 128);
+    const std::vector<float> x = eight_bit_rows(random_, rows, 128, 128);
     const Matrix matrices[] = {{random_, WeightFormat::q4, 33, 128},
                                {random_, WeightFormat::bf16, 20, 128},
                                {random_, WeightFormat::q8, 5, 128},

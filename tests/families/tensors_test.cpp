@@ -125,7 +125,7 @@ TEST(Tensors, SummaryProjectionsWithoutWeightAreIdle) {
 // Sizes that q8 and q4 can have; `weights`: what config.json announces.
 nlohmann::json quantized_config(const std::string& weights) {
   auto config = changed(small_config("LlamaForCausalLM"), R"({"hidden_size": 64, "intermediate_size": 64})");
-  config["quantization_config"] = {{"quant_method", "precis"}, {"weights", weights}, {"version", 1}};
+  config["quantization_config"] = {{"quant_method", "precis"}, {"weights", weights}, {"version", 2}};
   return config;
 }
 
@@ -172,11 +172,11 @@ TEST(Tensors, QuantizationIsPrecisOwnOrRefused) {
     expect_error([&] { spec_of(config); }, {"quantization_config", part});
   };
   refused(R"({"quant_method": "gptq", "bits": 4})", "quant_method: expected precis");
-  refused(R"({"weights": "q8", "version": 1})", "quant_method");
-  refused(R"({"quant_method": "precis", "weights": "q3", "version": 1})", "weights: expected q8 or q4");
-  refused(R"({"quant_method": "precis", "weights": "q8", "version": 2})", "version");
+  refused(R"({"weights": "q8", "version": 2})", "quant_method");
+  refused(R"({"quant_method": "precis", "weights": "q3", "version": 2})", "weights: expected q8 or q4");
+  refused(R"({"quant_method": "precis", "weights": "q8", "version": 1})", "version");
   refused(R"({"quant_method": "precis", "weights": "q8"})", "version");
-  refused(R"({"quant_method": "precis", "weights": "q8", "version": 1, "group": 64})", "group");
+  refused(R"({"quant_method": "precis", "weights": "q8", "version": 2, "group": 64})", "group");
   refused(R"("q8")", "expected an object");
 }
 

@@ -80,7 +80,8 @@ TEST(Quantizer, FormatsFollowRoleAndSize) {
   EXPECT_EQ(four.format_for("model.layers.1.mlp.up_proj.weight", 128), WeightFormat::q8);
   EXPECT_EQ(four.format_for("model.embed_tokens.weight", 128), WeightFormat::q8);
   EXPECT_EQ(four.format_for("lm_head.weight", 128), WeightFormat::q8);
-  EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 96), std::nullopt) << "not of whole units";
+  EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 96), WeightFormat::q4);
+  EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 80), std::nullopt) << "not of whole blocks";
   const Quantizer eight(WeightFormat::q8, 1);
   EXPECT_EQ(eight.format_for("model.layers.5.mlp.up_proj.weight", 96), WeightFormat::q8);
   EXPECT_EQ(eight.format_for("model.layers.5.mlp.up_proj.weight", 100), std::nullopt);
@@ -98,13 +99,13 @@ TEST(StoredMatrix, EachTypeAndShapeIsChecked) {
   refused(DType::i8, {4, 32}, DType::f16, {4, 2}, {"w.weight: shape [4, 32], expected [4, 64]"});
   refused(DType::i8, {4, 64}, DType::f16, {4, 2, 2}, {"w.weight_scale: shape [4, 2, 2], expected [4, 2]"});
   refused(DType::i8, {4, 64}, DType::bf16, {4, 2}, {"w.weight_scale: type bf16, expected f16"});
-  refused(DType::u8, {4, 64}, DType::f16, {4, 2, 2}, {"w.weight: shape [4, 64], expected [4, 32]"});
-  refused(DType::u8, {4, 32}, DType::f16, {4, 2}, {"w.weight_scale: shape [4, 2], expected [4, 2, 2]"});
+  refused(DType::u8, {4, 64}, DType::f16, {4, 4}, {"w.weight: shape [4, 64], expected [4, 32]"});
+  refused(DType::u8, {4, 32}, DType::f16, {4, 2}, {"w.weight_scale: shape [4, 2], expected [4, 4]"});
   refused(DType::i32, {4, 64}, std::nullopt, {}, {"w.weight: type i32"});
   MadeSource source;
-  source.add("w.weight", DType::u8, {4, 48});
-  expect_error([&] { find_matrix(source, "w.weight", 4, 96); }, {"w.weight: q4 of 96 inputs", "multiple of 64"});
-  expect_error([&] { find_matrix(source, "v.weight", 4, 96); }, {"v.weight: no such tensor"});
+  source.add("w.weight", DType::u8, {4, 40});
+  expect_error([&] { find_matrix(source, "w.weight", 4, 80); }, {"w.weight: q4 of 80 inputs", "multiple of 32"});
+  expect_error([&] { find_matrix(source, "v.weight", 4, 80); }, {"v.weight: no such tensor"});
 }
 
 TEST(StoredMatrix, ScalesMustBeNumbers) {

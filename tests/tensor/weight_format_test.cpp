@@ -56,24 +56,41 @@ TEST(WeightFormatTest, ErrorOfABlockIsWithinHalfAStep) {
   }
 }
 
-// Where each value of a unit lies, by a row whose values name their places.
-TEST(WeightFormatTest, UnitOfFourBits) {
-  std::vector<float> row(64);
-  for (std::size_t i = 0; i < 64; ++i) row[i] = static_cast<float>((i * 7 + i / 16) % 16);
-  row[0] = 0;
-  row[1] = 15;
-  row[32] = 0;
-  row[33] = 15;
-  std::vector<std::byte> unit(32);
-  std::vector<F16> scales(4);
-  quantize_row(WeightFormat::q4, row, unit.data(), scales.data());
-  for (std::size_t i = 0; i < 16; ++i) {
-    EXPECT_EQ(std::to_integer<int>(unit[2 * i] & std::byte{15}), static_cast<int>(row[i]));
-    EXPECT_EQ(std::to_integer<int>(unit[2 * i] >> 4), static_cast<int>(row[16 + i]));
-    EXPECT_EQ(std::to_integer<int>(unit[2 * i + 1] & std::byte{15}), static_cast<int>(row[32 + i]));
-    EXPECT_EQ(std::to_integer<int>(unit[2 * i + 1] >> 4), static_cast<int>(row[48 + i]));
+// Where each value lies, by rows whose values name their places, as docs/quantization.md has it: a group of 8 blocks and
+// one of 3.
+TEST(WeightFormatTest, PlacesOfValues) {
+  constexpr std::size_t blocks = 11;
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+    const int most = format == WeightFormat::q8 ? 127 : 15;
+    std::vector<float> row(blocks * 32);
+    for (std::size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>((i * 7 + i / 32 * 3) % 16);
+    for (std::size_t block = 0; block < blocks; ++block) {  // the ends of the range, for the scale to be 1
+      row[32 * block] = 0;
+      row[32 * block + 1] = static_cast<float>(most);
+    }
+    const auto inputs = static_cast<std::int64_t>(row.size());
+    std::vector<std::byte> values(static_cast<std::size_t>(value_row_bytes(format, inputs)));
+    std::vector<F16> scales(static_cast<std::size_t>(scale_row_bytes(format, inputs) / 2));
+    quantize_row(format, row, values.data(), scales.data());
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::size_t group = i / 256;
+      const std::size_t n = group == 0 ? 8 : 3;
+      const std::size_t b = i / 32 % 8;
+      const std::size_t in = i % 32;
+      int found = 0;
+      if (format == WeightFormat::q8) {
+        found = std::to_integer<std::int8_t>(values[group * 256 + 2 * (in / 2 * n + b) + in % 2]);
+      } else {
+        const std::size_t word = std::vector<std::size_t>{0, 1, 0, 1, 2, 3, 2, 3}[in / 4];
+        const auto byte = std::to_integer<int>(values[group * 128 + 4 * (word * n + b) + in % 4]);
+        found = in % 16 < 8 ? byte & 15 : byte >> 4;
+        EXPECT_EQ(to_float(scales[group * 16 + n + b]), 0);
+      }
+      EXPECT_EQ(to_float(scales[(format == WeightFormat::q8 ? 8 : 16) * group + b]), 1);
+      ASSERT_EQ(found, static_cast<int>(row[i])) << name_of(format) << " " << i;
+    }
+    EXPECT_EQ(there_and_back(format, row), row);
   }
-  EXPECT_EQ(there_and_back(WeightFormat::q4, row), row);
 }
 
 TEST(WeightFormatTest, EqualValuesAndZeros) {

@@ -21,7 +21,7 @@ TEST(QuantizeTest, WritesAFolderThatRuns) {
   }
   auto config = nlohmann::ordered_json::parse(read_file(out / "config.json"));
   EXPECT_EQ(config["quantization_config"],
-            (nlohmann::ordered_json{{"quant_method", "precis"}, {"weights", "q8"}, {"version", 1}}));
+            (nlohmann::ordered_json{{"quant_method", "precis"}, {"weights", "q8"}, {"version", 2}}));
   config.erase("quantization_config");
   EXPECT_EQ(config, nlohmann::ordered_json::parse(read_file(fs::path(demo_ksa()) / "config.json")));
   const Finished inspected = precis({"inspect", "-m", out.string()});

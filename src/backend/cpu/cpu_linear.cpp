@@ -15,7 +15,7 @@ static_assert(static_cast<int>(Format::f32) == static_cast<int>(WeightFormat::f3
               static_cast<int>(Format::q8) == static_cast<int>(WeightFormat::q8) &&
               static_cast<int>(Format::q4) == static_cast<int>(WeightFormat::q4));
 
-constexpr std::size_t forms = 3;
+constexpr std::size_t forms = 4;
 constexpr std::int64_t float_bytes = sizeof(float);
 // Weights of a task of few rows: enough for one worker to read on without a break, few enough to be shared evenly.
 constexpr std::int64_t task_weight_bytes = 128 << 10;
@@ -23,7 +23,7 @@ constexpr std::int64_t task_weight_bytes = 128 << 10;
 constexpr std::int64_t worth_sharing = 32768;
 // Rows that are converted at a time, and those of a task.
 constexpr std::int64_t slab_rows = 1024;
-constexpr std::int64_t row_block = 256;
+constexpr std::int64_t row_block = 192;
 constexpr std::int64_t panel_step = 8;  // outputs of a panel
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
@@ -31,7 +31,8 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
 }
 
 Form form_of(const WeightView& weight, const Kernels& kernels, bool exact) {
-  if (is_quantized(weight.format)) return Form::blocks;
+  if (weight.format == WeightFormat::q8) return Form::shorts;
+  if (weight.format == WeightFormat::q4) return Form::bytes;
   return weight.format == WeightFormat::bf16 && kernels.multiplies_halves && !exact ? Form::halves : Form::floats;
 }
 
@@ -150,7 +151,7 @@ void CpuOps::linear_few(const LinearArgs& args) {
         const std::int64_t slice_bytes = kernels_.row_shape(tile.form, inputs).slice_bytes;
         for (std::int64_t row = 0; row < args.rows && !converted[form]; ++row) {
           kernels_.convert(
-              {args.x + row * args.x_stride, inputs, tile.form, false, rows + row * tile.x_stride, slice_bytes});
+              {args.x + row * args.x_stride, inputs, tile.form, rows + row * tile.x_stride, slice_bytes});
         }
         converted[form] = true;
       }
@@ -181,7 +182,7 @@ void CpuOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::in
     for (std::int64_t row = task * rows_converted; row < end; ++row) {
       for (std::size_t form = 0; form < forms; ++form) {
         if (!used[form]) continue;
-        kernels_.convert({args.x + (first_row + row) * args.x_stride, inputs, static_cast<Form>(form), true,
+        kernels_.convert({args.x + (first_row + row) * args.x_stride, inputs, static_cast<Form>(form),
                           converted + offsets[form] + row * shapes[form].slice_bytes, rows * shapes[form].slice_bytes});
       }
     }

@@ -18,7 +18,8 @@ enum class Format : std::uint8_t { f32, f16, bf16, q8, q4 };
 enum class Form : std::uint8_t {
   floats,  // as they are
   halves,  // rounded to bf16, where Kernels::multiplies_halves
-  blocks,  // 16-bit integers with a scale and a sum every 32, for quantised weights
+  shorts,  // 16-bit integers with a scale and a sum every 32, for q8
+  bytes,   // 8-bit ones, for q4
 };
 
 // How much memory a row takes in a form: some slices of its inputs, of equal size.
@@ -32,7 +33,6 @@ struct ActivationRow {
   const float* x;
   std::int64_t inputs;
   Form form;
-  bool interleaved;           // for LinearTile of many rows
   std::byte* to;              // aligned to 64
   std::int64_t slice_stride;  // bytes
 };
@@ -40,7 +40,7 @@ struct ActivationRow {
 // Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
 //
 // `few` (up to few_rows of them) takes rows as one slice after the other (`floats` as they are, not converted). `many`
-// takes converted, interleaved rows, slice s of row r at x + s * slice_stride + r * x_stride.
+// takes converted rows, slice s of row r at x + s * slice_stride + r * x_stride.
 struct LinearTile {
   const std::byte* x;
   std::int64_t x_stride;  // bytes
