@@ -10,18 +10,20 @@ namespace {
 
 constexpr auto block_size = static_cast<std::size_t>(quantized_block);
 
-void quantize_q8(Block block, std::byte* values, F16& scale) {
-  const Q8Block fit = fit_q8(block);
-  scale = fit.scale;
-  for (std::size_t i = 0; i < block_size; ++i) values[i] = static_cast<std::byte>(fit.q[i]);
+using Integers = std::span<const std::int8_t, block_size>;
+
+void pack_q8(Integers q, std::byte* values) {
+  for (std::size_t i = 0; i < block_size; ++i) values[i] = static_cast<std::byte>(q[i]);
 }
 
 // `place`: which of a unit's two blocks.
-void quantize_q4(Block block, std::size_t place, std::byte* unit, F16* scale_and_minimum) {
-  const Q4Block fit = fit_q4(block);
-  scale_and_minimum[0] = fit.scale;
-  scale_and_minimum[1] = fit.minimum;
-  for (std::size_t i = 0; i < 16; ++i) unit[2 * i + place] = static_cast<std::byte>(fit.q[i] | fit.q[16 + i] << 4);
+void pack_q4(Integers q, std::size_t place, std::byte* unit) {
+  for (std::size_t i = 0; i < 16; ++i) unit[2 * i + place] = static_cast<std::byte>(q[i] | q[16 + i] << 4);
+}
+
+void pack_block(WeightFormat format, Integers q, std::size_t block, std::byte* values) {
+  if (format == WeightFormat::q8) return pack_q8(q, values + block * block_size);
+  pack_q4(q, block % 2, values + block / 2 * block_size);
 }
 
 void dequantize_q4(const std::byte* unit, std::size_t place, const F16* scale_and_minimum, std::span<float> block) {
@@ -92,10 +94,22 @@ void quantize_row(WeightFormat format, std::span<const float> row, std::byte* va
   for (std::size_t block = 0; block < row.size() / block_size; ++block) {
     const Block from = row.subspan(block * block_size).first<block_size>();
     if (format == WeightFormat::q8) {
-      quantize_q8(from, values + block * block_size, scales[block]);
+      const Q8Block fit = fit_q8(from);
+      scales[block] = fit.scale;
+      pack_block(format, fit.q, block, values);
     } else {
-      quantize_q4(from, block % 2, values + block / 2 * block_size, scales + 2 * block);
+      const Q4Block fit = fit_q4(from);
+      scales[2 * block] = fit.scale;
+      scales[2 * block + 1] = fit.minimum;
+      pack_block(format, fit.q, block, values);
     }
+  }
+}
+
+void pack_row(WeightFormat format, std::span<const std::int8_t> q, std::byte* values) {
+  PRECIS_CHECK(is_quantized(format) && static_cast<std::int64_t>(q.size()) % row_multiple(format) == 0);
+  for (std::size_t block = 0; block < q.size() / block_size; ++block) {
+    pack_block(format, q.subspan(block * block_size).first<block_size>(), block, values);
   }
 }
 
