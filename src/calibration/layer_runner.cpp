@@ -43,7 +43,7 @@ LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& devi
     : spec_(spec_of_layer(spec, layer)),
       last_(layer + 1 == spec.layers),
       device_(device, &end_),
-      geometry_(make_kv_geometry(spec_.rule_of_layer, page_entries, spec.kv_heads, spec.head_dim, DType::bf16)),
+      geometry_(make_kv_geometry(spec_.rule_of_layer, page_entries, spec.kv_heads, spec.head_dim, DType::f32)),
       pages_(pages_for(spec, tokens)),
       pool_(device.allocate(pages_.total_pages() * geometry_.page_bytes())) {
   weights_.embedding.inputs = spec.hidden;
