@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "engine_flags.h"
+#include "input.h"
 #include "numbers.h"
 #include "outcome.h"
 #include "terminal.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
+  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q4 --weights q4 --calibrate novel.txt --calibrate news.txt
   precis run -m /tmp/demo-ksa-q8 -p "It was a dark night"
   precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt     (what it costs)
 
@@ -32,6 +34,7 @@ void note_report(const Notes& notes, const QuantizeReport& report, double second
   }
   notes.line(fmt::format("weights  {} -> {} ({}) in {:.2f} s, {} {}", shown(report.bytes_before), shown(report.bytes),
                          types, seconds, report.files.size(), report.files.size() == 1 ? "file" : "files"));
+  if (report.calibrated > 0) notes.line(fmt::format("calibrated on {} tokens", shown_count(report.calibrated)));
   const auto list = [&](const char* heading, const std::vector<std::string>& names) {
     if (names.empty()) return;
     const std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
@@ -41,10 +44,16 @@ void note_report(const Notes& notes, const QuantizeReport& report, double second
   list("left out", report.left_out);
 }
 
-int run_quantize(const QuantizeOptions& flags) {
+struct QuantizeFlags {
+  QuantizeOptions options;
+  std::vector<std::string> calibration;  // files
+};
+
+int run_quantize(const QuantizeFlags& flags) {
   Notes notes;
   const Interrupt interrupt([] {});
-  QuantizeOptions options = flags;
+  QuantizeOptions options = flags.options;
+  for (const std::string& file : flags.calibration) options.calibration.push_back(read_input("--calibrate", file));
   options.progress = [&](std::int64_t written, std::int64_t bytes) {
     notes.passing(fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
                               shown_bytes(static_cast<double>(bytes))));
@@ -70,19 +79,23 @@ int run_quantize(const QuantizeOptions& flags) {
 
 Command add_quantize(CLI::App& program) {
   CLI::App* app = program.add_subcommand("quantize", "write a checkpoint anew with weights of 8 or 4 bits");
-  const auto target = std::make_shared<QuantizeOptions>();
+  const auto target = std::make_shared<QuantizeFlags>();
   Flags flags(*app);
   flags.heading("Flags");
-  add_model_flag(flags, target->model);
-  flags.path("-o,--output", "DIR", target->output, "folder to make; nothing or an empty folder must be there")
+  add_model_flag(flags, target->options.model);
+  flags.path("-o,--output", "DIR", target->options.output, "folder to make; nothing or an empty folder must be there")
       ->required();
   flags
-      .text("--weights", "FORMAT", target->weights,
+      .text("--weights", "FORMAT", target->options.weights,
             "q8 (8.5 bits a weight) or q4 (5 bits, the most sensitive matrices q8)")
       ->required();
-  flags.count("-t,--threads", "N", target->threads, 0, 1024,
+  flags.texts("--calibrate", "FILE", target->calibration,
+              "text to round the weights on, so that what layers compute changes least; several times: several files");
+  flags.count("--calibrate-tokens", "N", target->options.calibration_tokens, 1, std::int64_t{1} << 28,
+              "tokens of it that are used, at most, from all its parts (default 32k)");
+  flags.count("-t,--threads", "N", target->options.threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");
-  flags.bytes("--shard-size", "BYTES", target->shard_bytes, "largest tensor file, such as 2G (default 4G)");
+  flags.bytes("--shard-size", "BYTES", target->options.shard_bytes, "largest tensor file, such as 2G (default 4G)");
   app->footer(kExamples);
   return {app, [target] { return run_quantize(*target); }};
 }

@@ -20,13 +20,22 @@ struct QuantizeOptions {
   // "q8" (8.5 bits a weight) or "q4" (5 bits; some matrices are q8: docs/quantization.md). Required.
   std::string weights;
 
-  // 0: one a physical core that this process may use. The bytes written do not depend on it.
+  // Texts that the weights are quantized on: matrices of layers are rounded so that their products change least on
+  // these. None: each block of weights is rounded alone. Together at least a window (2,048 tokens, or the model's
+  // context where that is less); windows are taken from all parts of the texts.
+  std::vector<std::string> calibration;
+  // Tokens of them that are used, at most. More is better, and takes longer and 4 bytes * hidden a token.
+  std::int64_t calibration_tokens = 32768;
+
+  // 0: one a physical core that this process may use. The bytes written do not depend on it; with calibration texts
+  // they depend, in their last bits, on the processor's instruction set.
   int threads = 0;
 
   // Bytes of a tensor file, at most, unless one matrix has more; beyond, there are several and an index.
   std::int64_t shard_bytes = std::int64_t{4} << 30;
 
-  // Called after each tensor with the bytes written and those to be written. False: stop, and leave nothing behind.
+  // Called after each tensor, and before each pass over the calibration texts, with the bytes written and those to be
+  // written. False: stop, and leave nothing behind.
   std::function<bool(std::int64_t written, std::int64_t bytes)> progress;
 };
 
@@ -38,10 +47,12 @@ struct QuantizeReport {
   std::vector<std::string> files;                                   // tensor files
   std::vector<std::string> plain;     // matrices that stay as they are: their inputs are no multiple of a block
   std::vector<std::string> left_out;  // tensors that the model has no use for
+  std::int64_t calibrated = 0;        // tokens of text that were used
 };
 
-// Holds one tensor in memory at a time. Throws std::runtime_error with one line when the model is not a plain
-// checkpoint that Precis can run, has numbers that cannot be quantized, or the folder cannot be written.
+// Holds one tensor in memory at a time, with calibration texts one layer. Throws std::runtime_error with one line when
+// the model is not a plain checkpoint that Precis can run, has numbers that cannot be quantized, or the folder cannot
+// be written.
 QuantizeReport quantize(const QuantizeOptions& options);
 
 }  // namespace precis

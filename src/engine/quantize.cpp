@@ -5,11 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "backend/factory.h"
 #include "base/atomic_folder.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "calibration/calibrator.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_writer.h"
+#include "engine/calibration_text.h"
 #include "families/families.h"
 #include "model/quantizer.h"
 #include "model/weight_names.h"
@@ -81,6 +84,7 @@ class Quantization {
     }
     quantizer_.emplace(*format, options.threads);
     plan();
+    if (!options.calibration.empty()) prepare_calibration();
   }
 
   QuantizeReport run() {
@@ -125,6 +129,17 @@ class Quantization {
     }
   }
 
+  void prepare_calibration() {
+    if (options_.calibration_tokens < 1) {
+      fail("calibration_tokens: {}, expected at least 1", options_.calibration_tokens);
+    }
+    TextWindows windows = cut_calibration_text(TextCodec(options_.model), options_.calibration, spec_.context,
+                                               options_.calibration_tokens);
+    for (const auto& window : windows) report_.calibrated += static_cast<std::int64_t>(window.size());
+    device_ = open_backend("auto", {.threads = options_.threads});
+    calibrator_.emplace(checkpoint_, spec_, *quantizer_, *device_, std::move(windows));
+  }
+
   void expect_room(const std::filesystem::path& folder) const {
     std::error_code error;
     const auto space = std::filesystem::space(folder, error);
@@ -139,28 +154,44 @@ class Quantization {
     for (const Item& item : shard) tensors.insert(tensors.end(), item.written.begin(), item.written.end());
     SafetensorsWriter writer(path, tensors, {{"format", "pt"}});
     for (const Item& item : shard) {
-      write_item(writer, item);
+      if (!write_item(writer, item)) return false;
       written_ += item.bytes;
-      if (options_.progress && !options_.progress(written_, report_.bytes)) return false;
+      if (!proceed()) return false;
     }
     writer.commit();
     return true;
   }
 
-  void write_item(SafetensorsWriter& writer, const Item& item) {
+  bool proceed() const { return !options_.progress || options_.progress(written_, report_.bytes); }
+
+  // False: stopped.
+  bool write_item(SafetensorsWriter& writer, const Item& item) {
     const auto put = [&](const std::string& name, const TensorView& view) {
       writer.write(name, {view.data, static_cast<std::size_t>(view.bytes())});
     };
     if (item.format) {
-      const StoredMatrix plain = find_matrix(checkpoint_, item.name, item.shape[0], item.shape[1]);
-      const StoredMatrix matrix =
-          within(options_.model.string(), [&] { return quantizer_->quantize(item.name, plain, *item.format); });
-      put(item.name, matrix.values.view);
-      put(scale_name(item.name), matrix.scales.view);
+      const auto matrix = within(options_.model.string(), [&] { return quantized(item); });
+      if (!matrix) return false;
+      put(item.name, matrix->values.view);
+      put(scale_name(item.name), matrix->scales.view);
     } else {
       put(item.name, checkpoint_.tensor(item.name).view);
     }
     checkpoint_.release(item.name);
+    return true;
+  }
+
+  // Nothing: stopped.
+  std::optional<StoredMatrix> quantized(const Item& item) {
+    if (calibrator_ && item.name.starts_with("model.layers.")) {
+      // Items come layer by layer; the calibrated ones of a layer are all written before the next layer's first.
+      if (layer_.empty()) layer_ = calibrator_->next_layer([&] { return proceed(); });
+      const auto found = layer_.extract(item.name);
+      if (found.empty()) return std::nullopt;
+      return std::move(found.mapped());
+    }
+    const StoredMatrix plain = find_matrix(checkpoint_, item.name, item.shape[0], item.shape[1]);
+    return quantizer_->quantize(item.name, plain, *item.format);
   }
 
   void write_index(const std::filesystem::path& folder) const {
@@ -195,6 +226,9 @@ class Quantization {
   Checkpoint checkpoint_;
   ModelSpec spec_;
   std::optional<Quantizer> quantizer_;
+  std::unique_ptr<Device> device_;             // for calibration
+  std::optional<Calibrator> calibrator_;       // where there are texts
+  std::map<std::string, StoredMatrix> layer_;  // calibrated, not yet written
   std::vector<Shard> shards_;
   std::int64_t written_ = 0;
   QuantizeReport report_;

@@ -41,7 +41,8 @@ std::optional<WeightFormat> Quantizer::format_for(std::string_view name, std::in
   return format;
 }
 
-StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format) {
+StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format,
+                                 const RowWriter& write) {
   const TensorView& from = plain.values.view;
   const std::int64_t outputs = from.shape.at(0);
   const std::int64_t inputs = from.shape.at(1);
@@ -64,8 +65,13 @@ StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& pl
         }
         continue;
       }
-      quantize_row(format, floats, values + row * value_row_bytes(format, inputs),
-                   reinterpret_cast<F16*>(scales + row * scale_row_bytes(format, inputs)));
+      std::byte* row_values = values + row * value_row_bytes(format, inputs);
+      F16* row_scales = reinterpret_cast<F16*>(scales + row * scale_row_bytes(format, inputs));
+      if (write) {
+        write(floats, row_values, row_scales);
+      } else {
+        quantize_row(format, floats, row_values, row_scales);
+      }
     }
   });
   if (bad_row < outputs) {

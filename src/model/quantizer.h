@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/thread_pool.h"
@@ -10,6 +12,9 @@
 #include "model/stored_matrix.h"
 
 namespace precis {
+
+// Writes one row in a format, as quantize_row does. Called on several threads at once.
+using RowWriter = std::function<void(std::span<const float> row, std::byte* values, F16* scales)>;
 
 class Quantizer {
  public:
@@ -20,9 +25,10 @@ class Quantizer {
   // and its size alone, so that files and loading agree.
   std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const;
 
-  // The matrix of plain elements in `format`, in memory that outlives the quantizer. Throws Error that names matrix and
-  // row when a number is not finite or too large for a scale.
-  StoredMatrix quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format);
+  // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows; none:
+  // quantize_row. Throws Error that names matrix and row when a number is not finite or too large for a scale.
+  StoredMatrix quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format,
+                        const RowWriter& write = {});
 
  private:
   WeightFormat wanted_;

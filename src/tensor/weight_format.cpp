@@ -1,6 +1,7 @@
 #include "tensor/weight_format.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/error.h"
 #include "tensor/block_fit.h"
@@ -43,20 +44,15 @@ Nibble q4_nibble(const Place& place, std::size_t i) {
   return {4 * (word * place.size + place.block) + i % 4, quad % 4 < 2 ? 0U : 4U};
 }
 
-void quantize_q8(Block block, const Place& place, std::byte* group, F16* scales) {
-  const Q8Block fit = fit_q8(block);
-  scales[place.block] = fit.scale;
-  for (std::size_t i = 0; i < block_size; ++i) group[q8_byte(place, i)] = static_cast<std::byte>(fit.q[i]);
+// The group's bytes are zero where nothing was written yet.
+void pack_q8(std::span<const std::int8_t, block_size> q, const Place& place, std::byte* group) {
+  for (std::size_t i = 0; i < block_size; ++i) group[q8_byte(place, i)] = static_cast<std::byte>(q[i]);
 }
 
-// The group's bytes are zero where nothing was written yet.
-void quantize_q4(Block block, const Place& place, std::byte* group, F16* scales) {
-  const Q4Block fit = fit_q4(block);
-  scales[place.block] = fit.scale;
-  scales[place.size + place.block] = fit.minimum;
+void pack_q4(std::span<const std::int8_t, block_size> q, const Place& place, std::byte* group) {
   for (std::size_t i = 0; i < block_size; ++i) {
     const Nibble at = q4_nibble(place, i);
-    group[at.byte] |= static_cast<std::byte>(fit.q[i] << at.shift);
+    group[at.byte] |= static_cast<std::byte>(q[i] << at.shift);
   }
 }
 
@@ -125,15 +121,40 @@ std::int64_t scale_row_bytes(WeightFormat format, std::int64_t inputs) {
 }
 
 void quantize_row(WeightFormat format, std::span<const float> row, std::byte* values, F16* scales) {
-  const auto inputs = static_cast<std::int64_t>(row.size());
+  std::vector<std::int8_t> q(row.size());
+  std::vector<F16> steps(row.size() / block_size);
+  std::vector<F16> minimums(steps.size());
+  for (std::size_t block = 0; block < steps.size(); ++block) {
+    const Block from = row.subspan(block * block_size).first<block_size>();
+    const auto take = [&](const auto& fit) {
+      steps[block] = fit.scale;
+      std::copy(fit.q.begin(), fit.q.end(), q.begin() + static_cast<std::ptrdiff_t>(block * block_size));
+    };
+    if (format == WeightFormat::q8) {
+      take(fit_q8(from));
+    } else {
+      const Q4Block fit = fit_q4(from);
+      take(fit);
+      minimums[block] = fit.minimum;
+    }
+  }
+  pack_row(format, {q, steps, minimums}, values, scales);
+}
+
+void pack_row(WeightFormat format, const QuantizedRow& row, std::byte* values, F16* scales) {
+  const auto inputs = static_cast<std::int64_t>(row.q.size());
   PRECIS_CHECK(is_quantized(format) && inputs % row_multiple(format) == 0);
   std::fill_n(values, value_row_bytes(format, inputs), std::byte{0});
-  for_blocks(row.size(), [&](std::size_t index, const Place& place) {
-    const Block block = row.subspan(index * block_size).first<block_size>();
+  for_blocks(row.q.size(), [&](std::size_t index, const Place& place) {
+    const auto q = row.q.subspan(index * block_size).first<block_size>();
     if (format == WeightFormat::q8) {
-      quantize_q8(block, place, values + place.group * block_size, scales + place.group);
+      pack_q8(q, place, values + place.group * block_size);
+      scales[index] = row.scales[index];
     } else {
-      quantize_q4(block, place, values + place.group * block_size / 2, scales + 2 * place.group);
+      pack_q4(q, place, values + place.group * block_size / 2);
+      F16* group = scales + 2 * place.group;
+      group[place.block] = row.scales[index];
+      group[place.size + place.block] = row.minimums[index];
     }
   });
 }

@@ -48,6 +48,14 @@ std::int64_t scale_row_bytes(WeightFormat format, std::int64_t inputs);
 // a multiple of row_multiple(format), its numbers finite.
 void quantize_row(WeightFormat format, std::span<const float> row, std::byte* values, F16* scales);
 
+// A row whose integers are chosen already, each in the format's range, with a scale and (q4) a minimum for each block.
+struct QuantizedRow {
+  std::span<const std::int8_t> q;
+  std::span<const F16> scales;
+  std::span<const F16> minimums;
+};
+void pack_row(WeightFormat format, const QuantizedRow& row, std::byte* values, F16* scales);
+
 // One row of any format as floats; `scales` is unused for plain elements.
 void dequantize_row(WeightFormat format, const std::byte* values, const F16* scales, std::span<float> row);
 

@@ -66,8 +66,8 @@ TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
 }
 
 // What products of `inputs` numbers of about 1 may differ by: sums are rounded to 2^-24, 16-bit activations to 2^-15 of
-// the largest of their block, and bf16 activations to 2^-8 of themselves. 8-bit ones as `eight_bit_rows` has them are not
-// rounded at all.
+// the largest of their block, and bf16 activations to 2^-8 of themselves. 8-bit ones as `eight_bit_rows` has them are
+// not rounded at all.
 float product_tolerance(WeightFormat format, std::int64_t inputs, bool rounded) {
   const auto count = static_cast<float>(inputs);
   if (rounded && format == WeightFormat::bf16) return 0x1p-7F * std::sqrt(count);

@@ -175,6 +175,41 @@ TEST(Quantize, RefusesInOneLine) {
   expect_error([&] { Engine{engine}; }, {"weights: 'int8'", "q8, q4"});
 }
 
+TEST(Quantize, CalibrationIsRefusedInOneLine) {
+  const TemporaryFolder home;
+  QuantizeOptions options;
+  options.model = models_folder() / "demo-dense";
+  options.output = home.path() / "out";
+  options.weights = "q4";
+  options.calibration = {"Once upon a time", "and again"};
+  expect_error([&] { quantize(options); }, {"calibration text: ", "tokens, expected at least 204"});
+  options.calibration_tokens = 0;
+  expect_error([&] { quantize(options); }, {"calibration_tokens: 0"});
+  options.calibration_tokens = 2048;
+  options.model = data_folder() / "families" / "qwen3";
+  expect_error([&] { quantize(options); }, {"tokenizer"});
+  EXPECT_TRUE(fs::is_empty(home.path()));
+}
+
+TEST(Quantize, StoppedInCalibrationLeavesNothing) {
+  const TemporaryFolder home;
+  QuantizeOptions options;
+  options.model = models_folder() / "demo-dense";
+  options.output = home.path() / "out";
+  options.weights = "q4";
+  std::string& text = options.calibration.emplace_back();
+  for (int i = 0; i < 1000; ++i) text += "It was a dark night. ";
+  options.calibration_tokens = 2048;
+  int calls = 0;
+  options.progress = [&](std::int64_t written, std::int64_t) {
+    ++calls;
+    return written == 0 || calls < 4;  // the embedding is written, the first layer in work
+  };
+  EXPECT_TRUE(quantize(options).stopped);
+  EXPECT_EQ(calls, 4);
+  EXPECT_TRUE(fs::is_empty(home.path()));
+}
+
 TEST(Quantize, StoppedLeavesNothing) {
   const TemporaryFolder home;
   QuantizeOptions options;

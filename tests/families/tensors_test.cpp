@@ -132,7 +132,7 @@ nlohmann::json quantized_config(const std::string& weights) {
 TEST(Tensors, AnnouncedFormatsAreRead) {
   ZeroModel model(quantized_config("q4"));
   model.add(layer + "mlp.up_proj.weight", {64, 32}, DType::u8);
-  model.add(layer + "mlp.up_proj.weight_scale", {64, 2, 2}, DType::f16);
+  model.add(layer + "mlp.up_proj.weight_scale", {64, 4}, DType::f16);
   model.add(layer + "mlp.gate_proj.weight", {64, 64}, DType::i8);
   model.add(layer + "mlp.gate_proj.weight_scale", {64, 2}, DType::f16);
   const Checkpoint checkpoint = model.open();
@@ -152,7 +152,7 @@ TEST(Tensors, QuantizedOnesAreChecked) {
   refused("q8", DType::i8, {64, 64}, {}, "up_proj.weight_scale: no such tensor, expected shape [64, 2]");
   refused("q8", DType::i8, {64, 64}, {64, 1}, "up_proj.weight_scale: shape [64, 1], expected [64, 2]");
   refused("q8", DType::i8, {64, 32}, {64, 2}, "up_proj.weight: shape [64, 32], expected [64, 64]");
-  refused("q8", DType::u8, {64, 32}, {64, 2, 2}, "up_proj.weight: type u8 (q4), expected i8");
+  refused("q8", DType::u8, {64, 32}, {64, 4}, "up_proj.weight: type u8 (q4), expected i8");
   refused("q4", DType::i64, {64, 64}, {}, "up_proj.weight: type i64");
   refused("q8", DType::bf16, {64, 64}, {64, 2}, "up_proj.weight_scale: a tensor that config.json does not announce");
 }

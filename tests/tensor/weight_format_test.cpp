@@ -56,8 +56,8 @@ TEST(WeightFormatTest, ErrorOfABlockIsWithinHalfAStep) {
   }
 }
 
-// Where each value lies, by rows whose values name their places, as docs/quantization.md has it: a group of 8 blocks and
-// one of 3.
+// Where each value lies, by rows whose values name their places, as docs/quantization.md has it: a group of 8 blocks
+// and one of 3.
 TEST(WeightFormatTest, PlacesOfValues) {
   constexpr std::size_t blocks = 11;
   for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {

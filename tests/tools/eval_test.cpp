@@ -135,5 +135,27 @@ TEST(EvalLongTest, QuantizedModelsStayNear) {
   }
 }
 
+// The same of weights that were rounded on text of another book, little of it: well below each block alone.
+class CalibratedLongTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(CalibratedLongTest, ModelsStayNearer) {
+  const TemporaryFolder home;
+  const std::string model = PRECIS_MODELS + std::string("/") + GetParam();
+  const std::string out = (home.path() / "out").string();
+  const Finished done = precis({"quantize", "-m", model, "-o", out, "--weights", "q4", "--calibrate",
+                                book_with_a_fact(), "--calibrate-tokens", "4k"});
+  ASSERT_EQ(done.code, 0) << done.err;
+  const std::vector<std::string> line = {"eval", "kl", "--against", model, "-f", book(), "--tokens", "2048", "--json"};
+  const auto alone = answer(line + std::vector<std::string>{"-m", model, "--weights", "q4"});
+  const auto calibrated = answer(line + std::vector<std::string>{"-m", out});
+  EXPECT_EQ(calibrated["weight_bytes"], alone["weight_bytes"]);
+  EXPECT_LE(calibrated["kl_mean"], 0.82 * alone["kl_mean"].get<double>());
+  EXPECT_LE(calibrated["kl_mean"], 1.6e-2);
+  EXPECT_GE(calibrated["top_agreement"], 0.915);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, CalibratedLongTest, testing::Values("demo-ksa", "demo-dense"),
+                         [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; });
+
 }  // namespace
 }  // namespace precis::test

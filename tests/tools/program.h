@@ -20,6 +20,11 @@
 
 namespace precis::test {
 
+// 16,000 tokens of Pride and Prejudice.
+inline std::string book_with_a_fact() {
+  return PRECIS_MODELS + std::string("/../examples/book-with-a-fact.txt");
+}
+
 struct Finished {
   int code = -1;  // the exit code; 256 + signal when a signal ended the program
   std::string out;

@@ -47,8 +47,34 @@ TEST(QuantizeTest, ShardsHaveAnIndex) {
   EXPECT_EQ(precis({"run", "-m", out.string(), "-p", "Once", "-n", "2"}).code, 0);
 }
 
+// Better than each block alone is what EvalLongTest asks; here: a folder that runs, of the same size, with other bytes.
+TEST(QuantizeLongTest, CalibratedFoldersAreFoldersLikeOthers) {
+  const TemporaryFolder home;
+  const std::string dense = PRECIS_MODELS + std::string("/demo-dense");
+  const std::vector<std::string> line = {"quantize", "-m", dense, "--weights", "q4", "-o"};
+  const std::string alone = (home.path() / "alone").string();
+  const std::string calibrated = (home.path() / "calibrated").string();
+  ASSERT_EQ(precis(line + std::vector<std::string>{alone}).code, 0);
+  const Finished done = precis(
+      line + std::vector<std::string>{calibrated, "--calibrate", book_with_a_fact(), "--calibrate-tokens", "2k"});
+  ASSERT_EQ(done.code, 0) << done.err;
+  EXPECT_NE(done.err.find("calibrated on 2,048 tokens"), std::string::npos) << done.err;
+  EXPECT_EQ(read_file(calibrated + "/config.json"), read_file(alone + "/config.json"));
+  const std::string one = read_file(calibrated + "/model.safetensors");
+  const std::string other = read_file(alone + "/model.safetensors");
+  EXPECT_EQ(one.size(), other.size());
+  EXPECT_NE(one, other);
+  EXPECT_EQ(precis({"run", "-m", calibrated, "-p", "Once", "-n", "2"}).code, 0);
+}
+
 TEST(QuantizeTest, WrongWordsAreRefused) {
   const TemporaryFolder home;
+  const std::vector<std::string> calibrating = {"quantize",  "-m", demo_ksa(),   "-o", (home.path() / "out").string(),
+                                                "--weights", "q4", "--calibrate"};
+  expect_refused(precis(calibrating + std::vector<std::string>{"absent.txt"}), "--calibrate: absent.txt");
+  expect_refused(precis(calibrating + std::vector<std::string>{home.write("short.txt", "Once upon a time.")}),
+                 "expected at least");
+  expect_refused(precis(calibrating + std::vector<std::string>{"x", "--calibrate-tokens", "0"}), "--calibrate-tokens");
   expect_refused(quantize_to(home.path() / "out", "q6"), "q6");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "--weights", "q8"}), "--output");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string()}), "--weights");

@@ -1,0 +1,133 @@
+#include "calibration/calibrator.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "calibration/input_moments.h"
+#include "calibration/row_rounding.h"
+
+namespace precis {
+namespace {
+
+constexpr std::int64_t float_bytes = sizeof(float);
+// As in GPTQ.
+constexpr double damping = 0.01;
+
+}  // namespace
+
+Calibrator::Calibrator(const TensorSource& source, const ModelSpec& spec, Quantizer& quantizer, Device& device,
+                       TextWindows windows)
+    : source_(source),
+      spec_(spec),
+      quantizer_(quantizer),
+      device_(device),
+      windows_(std::move(windows)),
+      weights_(load_weights(source, spec, device)) {
+  const std::int64_t most = window_rows(spec_, longest());
+  const Buffer ids = device_.allocate(most * std::int64_t{sizeof(std::int32_t)});
+  const Buffer x = device_.allocate(most * spec_.hidden * float_bytes);
+  Ops& ops = device_.ops();
+  for (const std::vector<std::int32_t>& window : windows_) {
+    const std::vector<std::int32_t> all = window_ids(spec_, window);
+    const auto count = static_cast<std::int64_t>(all.size());
+    ops.to_device(ids.as<void>(), all.data(), count * std::int64_t{sizeof(std::int32_t)});
+    ops.embed({ids.as<std::int32_t>(), weights_.embedding, x.as<float>(), count});
+    const auto* first = static_cast<const float*>(ops.on_host(x.as<void>(), count * spec_.hidden * float_bytes));
+    rows_.emplace_back(first, first + count * spec_.hidden);
+  }
+}
+
+std::int64_t Calibrator::longest() const {
+  std::size_t longest = 0;
+  for (const auto& window : windows_) longest = std::max(longest, window.size());
+  return static_cast<std::int64_t>(longest);
+}
+
+std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<bool()>& proceed) {
+  PRECIS_CHECK(layer_ < spec_.layers);
+  LayerRunner runner(spec_, layer_, device_, longest());
+  LayerWeights weights = weights_.layers[static_cast<std::size_t>(layer_)];
+  std::map<std::string, StoredMatrix> done;
+  quantized_.clear();
+  for (const Product& product : products_of(weights)) {
+    if (!proceed()) return {};
+    quantize(runner, weights, product, done);
+  }
+  if (++layer_ == spec_.layers) return done;
+  if (!proceed()) return {};
+  advance(runner, weights);
+  return done;
+}
+
+std::vector<Calibrator::Product> Calibrator::products_of(LayerWeights& layer) const {
+  const std::string at = fmt::format("model.layers.{}.", layer_);
+  const std::string self = at + "self_attn.";
+  const auto name = [&](const char* matrix) { return self + matrix + ".weight"; };
+  std::vector<Product> products = {
+      {{{name("q_proj"), &layer.qkv[0]}, {name("k_proj"), &layer.qkv[1]}, {name("v_proj"), &layer.qkv[2]}}},
+      {{{name("q_proj_summary"), &layer.qkv_summary[0]},
+        {name("k_proj_summary"), &layer.qkv_summary[1]},
+        {name("v_proj_summary"), &layer.qkv_summary[2]}}},
+      {{{name("o_proj"), &layer.output}}},
+      {{{at + "mlp.gate_proj.weight", &layer.gate}, {at + "mlp.up_proj.weight", &layer.up}}},
+      {{{at + "mlp.down_proj.weight", &layer.down}}}};
+  std::erase_if(products, [&](Product& product) {
+    std::erase_if(product.matrices, [&](const auto& matrix) { return !has_format(matrix.first, *matrix.second); });
+    return product.matrices.empty();
+  });
+  return products;
+}
+
+bool Calibrator::has_format(const std::string& name, const LinearWeights& matrix) const {
+  return matrix.weight && quantizer_.format_for(name, matrix.weight.inputs).has_value();
+}
+
+void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, const Product& product,
+                          std::map<std::string, StoredMatrix>& done) {
+  const std::int64_t inputs = product.matrices.front().second->weight.inputs;
+  const std::byte* wanted = product.matrices.front().second->weight.data;
+  InputMoments moments(device_, inputs, window_rows(spec_, longest()));
+  LayerWatch watch;
+  watch.product = [&](const LinearArgs& args) {
+    const bool found = std::any_of(args.parts.begin(), args.parts.end(),
+                                   [&](const LinearPart& part) { return part.weight.data == wanted; });
+    if (found) moments.add(args);
+    return !found;
+  };
+  for (std::size_t window = 0; window < windows_.size(); ++window) {
+    watch.entry = rows_[window].data();
+    runner.run(weights, static_cast<std::int64_t>(windows_[window].size()), watch);
+  }
+  // Windows may be too short for any summary row; then every input counts alike.
+  const std::vector<float> none(moments.rows() > 0 ? 0 : static_cast<std::size_t>(inputs * inputs));
+  const Quadratic error(moments.rows() > 0 ? moments.sums() : none.data(), inputs, damping);
+  for (const auto& [name, slot] : product.matrices) {
+    const StoredMatrix plain = find_matrix(source_, name, slot->weight.outputs, inputs);
+    const WeightFormat format = *quantizer_.format_for(name, inputs);
+    const StoredMatrix& matrix = done[name] =
+        quantizer_.quantize(name, plain, format, [&](std::span<const float> row, std::byte* values, F16* scales) {
+          round_row(error, format, row, values, scales);
+        });
+    slot->weight.data = quantized_.emplace_back(device_.adopt(matrix.values)).as<std::byte>();
+    slot->weight.scales = quantized_.emplace_back(device_.adopt(matrix.scales)).as<F16>();
+    slot->weight.format = format;
+    source_.release(name);
+  }
+}
+
+void Calibrator::advance(LayerRunner& runner, const LayerWeights& weights) {
+  for (std::size_t window = 0; window < windows_.size(); ++window) {
+    std::vector<float>& rows = rows_[window];
+    LayerWatch watch;
+    watch.entry = rows.data();
+    watch.norm = [&](const RmsNormArgs& args) {
+      if (args.weight != runner.end()) return;
+      const auto bytes = static_cast<std::int64_t>(rows.size() * sizeof(float));
+      const auto* x = static_cast<const float*>(device_.ops().on_host(args.x, bytes));
+      std::copy(x, x + rows.size(), rows.begin());
+    };
+    runner.run(weights, static_cast<std::int64_t>(windows_[window].size()), watch);
+  }
+}
+
+}  // namespace precis

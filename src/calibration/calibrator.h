@@ -1,0 +1,60 @@
+// Quantizing a model's layers so that their products change least on a calibration text: layer by layer, and in a layer
+// product by product, each on what the layers and products before it compute once they are quantized.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calibration/layer_runner.h"
+#include "device/device.h"
+#include "model/model_spec.h"
+#include "model/quantizer.h"
+#include "model/weights.h"
+#include "tensor/tensor_source.h"
+
+namespace precis {
+
+using TextWindows = std::vector<std::vector<std::int32_t>>;
+
+class Calibrator {
+ public:
+  // `windows`: ids of text, each window read on its own; at least one id in each. Holds for every row of every window
+  // `hidden` floats, and H of one product at a time. All others outlive it. Throws Error as load_weights does.
+  Calibrator(const TensorSource& source, const ModelSpec& spec, Quantizer& quantizer, Device& device,
+             TextWindows windows);
+
+  // The next layer's quantized matrices by name; matrices that stay as they are are not among them. Call at most
+  // spec.layers times. `proceed` is called before each pass over the text; false: stop, and nothing is returned. Throws
+  // Error that names matrix and row when a number cannot be quantized.
+  std::map<std::string, StoredMatrix> next_layer(const std::function<bool()>& proceed);
+
+ private:
+  // Matrices that meet the same rows.
+  struct Product {
+    std::vector<std::pair<std::string, LinearWeights*>> matrices;
+  };
+
+  std::vector<Product> products_of(LayerWeights& layer) const;
+  void quantize(LayerRunner& runner, const LayerWeights& weights, const Product& product,
+                std::map<std::string, StoredMatrix>& done);
+  // The rows of all windows through the layer as it is now.
+  void advance(LayerRunner& runner, const LayerWeights& weights);
+  std::int64_t longest() const;
+  bool has_format(const std::string& name, const LinearWeights& matrix) const;
+
+  const TensorSource& source_;
+  const ModelSpec& spec_;
+  Quantizer& quantizer_;
+  Device& device_;
+  TextWindows windows_;
+  Weights weights_;                       // plain
+  std::vector<Buffer> quantized_;         // of the layer in work
+  std::vector<std::vector<float>> rows_;  // [windows][rows, hidden]: the residual stream before the next layer
+  std::int64_t layer_ = 0;                // the next
+};
+
+}  // namespace precis

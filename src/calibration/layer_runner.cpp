@@ -1,0 +1,69 @@
+#include "calibration/layer_runner.h"
+
+#include <numeric>
+
+#include "base/checked.h"
+#include "runtime/step_builder.h"
+
+namespace precis {
+namespace {
+
+constexpr std::int64_t page_entries = 16;
+
+ModelSpec spec_of_layer(const ModelSpec& model, std::int64_t layer) {
+  ModelSpec spec = model;
+  spec.layers = 1;
+  spec.vocabulary = 1;  // nothing is predicted
+  spec.rules = {model.rules[static_cast<std::size_t>(model.rule_of_layer[static_cast<std::size_t>(layer)])]};
+  spec.rule_of_layer = {0};
+  return spec;
+}
+
+std::int64_t pages_for(const ModelSpec& spec, std::int64_t tokens) {
+  const std::int64_t summaries = window_rows(spec, tokens) - tokens;
+  return (tokens + page_entries - 1) / page_entries + (summaries + page_entries - 1) / page_entries;
+}
+
+}  // namespace
+
+std::int64_t window_rows(const ModelSpec& spec, std::int64_t tokens) {
+  return tokens + spec.chunk.complete(tokens) * spec.chunk.summary;
+}
+
+std::vector<std::int32_t> window_ids(const ModelSpec& spec, std::span<const std::int32_t> text) {
+  std::vector<std::int32_t> ids(text.begin(), text.end());
+  const std::int64_t chunks = spec.chunk.complete(static_cast<std::int64_t>(text.size()));
+  for (std::int64_t row = 0; row < chunks * spec.chunk.summary; ++row) {
+    ids.push_back(narrow<std::int32_t>(spec.summary->first_id + row % spec.chunk.summary));
+  }
+  return ids;
+}
+
+LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& device, std::int64_t tokens)
+    : spec_(spec_of_layer(spec, layer)),
+      last_(layer + 1 == spec.layers),
+      device_(device, &end_),
+      geometry_(make_kv_geometry(spec_.rule_of_layer, page_entries, spec.kv_heads, spec.head_dim, DType::f32)),
+      pages_(pages_for(spec, tokens)),
+      pool_(device.allocate(pages_.total_pages() * geometry_.page_bytes())) {
+  weights_.embedding.inputs = spec.hidden;
+  weights_.layers.resize(1);
+  weights_.final_norm = &end_;
+  decoder_ = std::make_unique<Decoder>(spec_, weights_, geometry_, device_, window_rows(spec, tokens));
+}
+
+void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const LayerWatch& watch) {
+  weights_.layers.front() = weights;
+  device_.ops().watch(watch);
+  Sequence sequence{.ids = std::vector<std::int32_t>(static_cast<std::size_t>(tokens)),
+                    .kv = SequenceKv(geometry_, pages_)};
+  StepItem item{.sequence = &sequence, .texts = tokens, .summarised_to = spec_.chunk.complete(tokens), .copies = {}};
+  sequence.kv.prepare({0, tokens, 0, item.summarised_to * spec_.chunk.summary}, item.copies);
+  Step step = build_step({&item, 1}, spec_, geometry_);
+  // Every row goes to the layer's end, as if its logits were wanted.
+  step.inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : step.inputs.rows()));
+  std::iota(step.inputs.logit_rows.begin(), step.inputs.logit_rows.end(), 0);
+  decoder_->forward(step.inputs, pool_.as(), [](std::size_t, std::span<const float>) {});
+}
+
+}  // namespace precis
