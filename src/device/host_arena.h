@@ -7,8 +7,8 @@
 
 namespace precis {
 
-// Tensors of a few megabytes each, allocated one by one, would hardly ever fill a huge page, and reading weights costs a
-// walk of the page tables every 4 KiB then (on a virtual machine: 15 instead of 23 GB/s). Here they share large
+// Tensors of a few megabytes each, allocated one by one, would hardly ever fill a huge page, and reading weights costs
+// a walk of the page tables every 4 KiB then (on a virtual machine: 15 instead of 23 GB/s). Here they share large
 // mappings. A mapping lives as long as any of its tensors; what was allocated last and is freed first is used again.
 // Allocates for one thread at a time; tensors may be freed by any.
 class HostArena {

@@ -25,8 +25,8 @@ class Quantizer {
   // and its size alone, so that files and loading agree.
   std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const;
 
-  // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows; none:
-  // quantize_row. Throws Error that names matrix and row when a number is not finite or too large for a scale.
+  // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows;
+  // none: quantize_row. Throws Error that names matrix and row when a number is not finite or too large for a scale.
   StoredMatrix quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format,
                         const RowWriter& write = {});
 

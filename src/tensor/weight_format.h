@@ -17,8 +17,8 @@ enum class WeightFormat : std::uint8_t { f32, f16, bf16, q8, q4 };
 
 // Inputs that share a scale (q8: one f16; q4: two, scale and minimum): a block.
 constexpr std::int64_t quantized_block = 32;
-// Blocks that follow each other in a row and lie interleaved, so that each lane of a vector sees one block alone. What is
-// left at a row's end, fewer than 8 blocks, is a group as well. In a group of n blocks, byte
+// Blocks that follow each other in a row and lie interleaved, so that each lane of a vector sees one block alone. What
+// is left at a row's end, fewer than 8 blocks, is a group as well. In a group of n blocks, byte
 //   q8: 2 (j n + b) + k is input 2 j + k of block b (k: 0 or 1);
 //   q4: 4 (i n + b) + k has input 4 j + k of block b in its low half, and input 4 (j + 2) + k in its high half, where
 //       j = 4 (i / 2) + i % 2 (i and k: 0 to 3).

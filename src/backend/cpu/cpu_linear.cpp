@@ -150,8 +150,7 @@ void CpuOps::linear_few(const LinearArgs& args) {
         tile.x_stride = (offsets[form + 1] - offsets[form]) / args.rows;
         const std::int64_t slice_bytes = kernels_.row_shape(tile.form, inputs).slice_bytes;
         for (std::int64_t row = 0; row < args.rows && !converted[form]; ++row) {
-          kernels_.convert(
-              {args.x + row * args.x_stride, inputs, tile.form, rows + row * tile.x_stride, slice_bytes});
+          kernels_.convert({args.x + row * args.x_stride, inputs, tile.form, rows + row * tile.x_stride, slice_bytes});
         }
         converted[form] = true;
       }
