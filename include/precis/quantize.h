@@ -21,8 +21,8 @@ struct QuantizeOptions {
   std::string weights;
 
   // Texts that the weights are quantized on: matrices of layers are rounded so that their products change least on
-  // these. None: each block of weights is rounded alone. Together at least a window (2,048 tokens, or the model's
-  // context where that is less); windows are taken from all parts of the texts.
+  // these. None: each block of weights is rounded alone. At least one of them has a window (2,048 tokens, or the
+  // model's context where that is less); windows are taken from all parts of the texts.
   std::vector<std::string> calibration;
   // Tokens of them that are used, at most. More is better, and takes longer and 4 bytes * hidden a token.
   std::int64_t calibration_tokens = 32768;

@@ -15,6 +15,10 @@ TextWindows cut_calibration_text(const TextCodec& codec, std::span<const std::st
                                  std::int64_t tokens) {
   const std::vector<std::int32_t> begin = codec.encode_prompt("");
   const std::int64_t length = std::min(longest_window, context);
+  if (length <= static_cast<std::int64_t>(begin.size())) {
+    fail("calibration text: a context of {} tokens, {} of which stand before a text, has no room for any", context,
+         begin.size());
+  }
   const auto step = static_cast<std::size_t>(length) - begin.size();
   TextWindows all;
   std::size_t seen = 0;

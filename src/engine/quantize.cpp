@@ -187,6 +187,7 @@ class Quantization {
       // Items come layer by layer; the calibrated ones of a layer are all written before the next layer's first.
       if (layer_.empty()) layer_ = calibrator_->next_layer([&] { return proceed(); });
       const auto found = layer_.extract(item.name);
+      PRECIS_CHECK(!found.empty() || layer_.empty(), "{} is none of the layer in work", item.name);
       if (found.empty()) return std::nullopt;
       return std::move(found.mapped());
     }

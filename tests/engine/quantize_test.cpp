@@ -11,6 +11,7 @@
 #include "checkpoint/hand_made.h"
 #include "checkpoint/safetensors_writer.h"
 #include "engine/answers.h"
+#include "engine/calibration_text.h"
 #include "model/stored_matrix.h"
 #include "precis/checkpoint_report.h"
 #include "support/reference_numbers.h"
@@ -99,6 +100,14 @@ INSTANTIATE_TEST_SUITE_P(Formats, QuantizedLongTest, testing::Values("q8", "q4")
                          [](const auto& info) { return info.param; });
 
 // Every family, in shards and in one file, odd sizes among them.
+QuantizeOptions four_bits_of_demo(const TemporaryFolder& home) {
+  QuantizeOptions options;
+  options.model = models_folder() / "demo-dense";
+  options.output = home.path() / "out";
+  options.weights = "q4";
+  return options;
+}
+
 TEST(Quantize, EveryFixtureLoadsAgain) {
   std::vector<fs::path> models;
   for (const char* name : {"llama", "mistral-nemo", "qwen2", "qwen3"})
@@ -177,10 +186,7 @@ TEST(Quantize, RefusesInOneLine) {
 
 TEST(Quantize, CalibrationIsRefusedInOneLine) {
   const TemporaryFolder home;
-  QuantizeOptions options;
-  options.model = models_folder() / "demo-dense";
-  options.output = home.path() / "out";
-  options.weights = "q4";
+  QuantizeOptions options = four_bits_of_demo(home);
   options.calibration = {"Once upon a time", "and again"};
   expect_error([&] { quantize(options); }, {"calibration text: ", "tokens, expected at least 204"});
   options.calibration_tokens = 0;
@@ -191,12 +197,19 @@ TEST(Quantize, CalibrationIsRefusedInOneLine) {
   EXPECT_TRUE(fs::is_empty(home.path()));
 }
 
+TEST(Quantize, CalibrationNeedsRoomForText) {
+  const TextCodec codec(models_folder() / "demo-dense");
+  const auto before = static_cast<std::int64_t>(codec.encode_prompt("").size());
+  const std::vector<std::string> texts = {"It was a dark night."};
+  expect_error([&] { cut_calibration_text(codec, texts, before, 100); }, {"calibration text: ", "no room"});
+  for (const std::vector<std::int32_t>& window : cut_calibration_text(codec, texts, before + 1, 100)) {
+    EXPECT_EQ(static_cast<std::int64_t>(window.size()), before + 1);
+  }
+}
+
 TEST(Quantize, StoppedInCalibrationLeavesNothing) {
   const TemporaryFolder home;
-  QuantizeOptions options;
-  options.model = models_folder() / "demo-dense";
-  options.output = home.path() / "out";
-  options.weights = "q4";
+  QuantizeOptions options = four_bits_of_demo(home);
   std::string& text = options.calibration.emplace_back();
   for (int i = 0; i < 1000; ++i) text += "It was a dark night. ";
   options.calibration_tokens = 2048;
@@ -212,10 +225,7 @@ TEST(Quantize, StoppedInCalibrationLeavesNothing) {
 
 TEST(Quantize, StoppedLeavesNothing) {
   const TemporaryFolder home;
-  QuantizeOptions options;
-  options.model = models_folder() / "demo-dense";
-  options.output = home.path() / "out";
-  options.weights = "q4";
+  QuantizeOptions options = four_bits_of_demo(home);
   int calls = 0;
   options.progress = [&](std::int64_t written, std::int64_t bytes) {
     EXPECT_LE(written, bytes);
