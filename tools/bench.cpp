@@ -35,9 +35,10 @@ costs the weights divided by the sequences, and its sequence's K and V. Of the e
 is not counted; a head is, also when it is the embedding (tied). Writes and activations are not counted.
 How FLOP are counted: products with weights and attention's scores and sums, a multiply-add as two; past the last
 layer's attention only for tokens whose logits are wanted. Summaries (KSA) belong to the token that ends their chunk.
-"of memory" and "of peak" hold that against what the machine does with the same threads right before and after, the
-better of the two: reading 1 GiB or more, and multiply-adds in registers. What the caches hold can be read at more than
-100 % of memory. Peak memory leaves out what these measurements take.
+"of memory" holds a repetition against how fast the same threads read 256 MiB or more right before and after it, which on
+a shared machine is never the same for long; the median of all repetitions is shown. "of peak" is of multiply-adds in
+registers, the better of before and after all. What the caches hold can be read at more than 100 % of memory. Peak memory
+leaves out what these measurements take.
 
 The context is as long as the longest case needs; --ctx-size says how far they may reach (without it: as far as the
 model was made for). Counts may end in k, M, G (powers of 1024). Results go to standard output, progress to a terminal's standard error.
@@ -118,20 +119,32 @@ EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& mo
   return options;
 }
 
+// What memory gives just now, without its memory in the peak.
+double read_between(BenchReport& report) {
+  report.peak_memory = std::max(report.peak_memory, peak_memory());
+  const double read = measure_read_bandwidth(report.options);
+  forget_peak();
+  return read;
+}
+
 // What was measured when something fails or is interrupted stays in the report.
 void run_cases(const std::vector<BenchCase>& cases, BenchRunner& runner, Notes& notes, BenchReport& report) {
   for (const BenchCase& test : cases) {
     const std::size_t place = report.results.size();
+    const double before = read_between(report);
     for (int repetition = 0; repetition < report.repetitions; ++repetition) {
       notes.passing(fmt::format("{} ({} of {}): repetition {} of {} ...", test.name(), place + 1, cases.size(),
                                 repetition + 1, report.repetitions));
       const BenchRunner::Sample sample = runner.measure(test);
-      if (repetition == 0) report.results.push_back({.test = test, .rates = {}, .token_cost = runner.token_cost(test)});
+      if (repetition == 0) {
+        report.results.push_back({.test = test, .rates = {}, .reads = {before}, .token_cost = runner.token_cost(test)});
+      }
       report.peak_memory = std::max(report.peak_memory, peak_memory());
       BenchResult& result = report.results.back();
       result.rates.samples.push_back(sample.rate);
       result.kv_bytes = sample.kv_bytes;
       result.peak_memory = report.peak_memory;
+      result.reads.push_back(read_between(report));
     }
   }
 }

@@ -25,8 +25,20 @@ std::string shown_parameters(std::int64_t count) {
   return fmt::format("{:.1f} M", value / 1e6);
 }
 
-std::string shown_share(double part, double whole) {
-  return fmt::format("{:.1f} %", 100 * part / whole);
+std::string shown_share(double share) {
+  return fmt::format("{:.1f} %", 100 * share);
+}
+
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+Json giga_of(const std::vector<double>& values) {
+  Json shown = Json::array();
+  for (const double value : values) shown.push_back(value / giga);
+  return shown;
 }
 
 std::string markdown_row(const Row& cells) {
@@ -63,7 +75,7 @@ std::vector<std::pair<std::string, std::string>> csv_columns(const BenchReport& 
           {"max", fmt::format("{:.6g}", rates.max())},
           {"bytes_per_token", fmt::format("{:.0f}", result.token_cost.bytes)},
           {"gb_per_second", fmt::format("{:.6g}", result.bytes_per_second() / giga)},
-          {"share_of_bandwidth", fmt::format("{:.6g}", result.bytes_per_second() / report.read_bandwidth())},
+          {"share_of_bandwidth", fmt::format("{:.6g}", result.share_of_bandwidth())},
           {"flops_per_token", fmt::format("{:.0f}", result.token_cost.flops)},
           {"gflops", fmt::format("{:.6g}", result.flops_per_second() / giga)},
           {"share_of_peak", fmt::format("{:.6g}", result.flops_per_second() / report.peak_flops())},
@@ -88,7 +100,8 @@ Json result_json(const BenchReport& report, const BenchResult& result) {
             {"samples", rates.samples}}},
           {"bytes_per_token", result.token_cost.bytes},
           {"gb_per_second", result.bytes_per_second() / giga},
-          {"share_of_bandwidth", result.bytes_per_second() / report.read_bandwidth()},
+          {"share_of_bandwidth", result.share_of_bandwidth()},
+          {"read_bandwidth_gbs", giga_of(result.reads)},
           {"flops_per_token", result.token_cost.flops},
           {"gflops", result.flops_per_second() / giga},
           {"share_of_peak", result.flops_per_second() / report.peak_flops()},
@@ -115,18 +128,19 @@ double Rates::min() const {
 }
 
 double Rates::median() const {
-  std::vector<double> sorted = samples;
-  std::sort(sorted.begin(), sorted.end());
-  const std::size_t half = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  return median_of(samples);
 }
 
 double Rates::max() const {
   return *std::max_element(samples.begin(), samples.end());
 }
 
-double BenchReport::read_bandwidth() const {
-  return std::max(before.read_bandwidth, after.read_bandwidth);
+double BenchResult::share_of_bandwidth() const {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < rates.samples.size(); ++i) {
+    shares.push_back(rates.samples[i] * token_cost.bytes / ((reads.at(i) + reads.at(i + 1)) / 2));
+  }
+  return median_of(std::move(shares));
 }
 
 double BenchReport::peak_flops() const {
@@ -139,22 +153,23 @@ std::string bench_markdown(const BenchReport& report) {
   text += markdown_row({"---", "---:", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"});
   const auto bytes = [](std::int64_t count) { return shown_bytes(static_cast<double>(count)); };
   for (const BenchResult& result : report.results) {
-    text += markdown_row({fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
-                          bytes(report.weight_bytes), report.device, result.test.name(),
-                          fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
-                          fmt::format("{:.2f}", result.bytes_per_second() / giga),
-                          shown_share(result.bytes_per_second(), report.read_bandwidth()),
-                          fmt::format("{:.1f}", result.flops_per_second() / giga),
-                          shown_share(result.flops_per_second(), report.peak_flops()), bytes(result.kv_bytes),
-                          bytes(result.peak_memory)});
+    text +=
+        markdown_row({fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
+                      bytes(report.weight_bytes), report.device, result.test.name(),
+                      fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
+                      fmt::format("{:.2f}", result.bytes_per_second() / giga), shown_share(result.share_of_bandwidth()),
+                      fmt::format("{:.1f}", result.flops_per_second() / giga),
+                      shown_share(result.flops_per_second() / report.peak_flops()), bytes(result.kv_bytes),
+                      bytes(result.peak_memory)});
   }
-  return text + fmt::format(
-                    "\n{}{}: memory is read at {:.1f} GB/s (before) and {:.1f} GB/s (after); multiply-adds "
-                    "reach {:.1f} and {:.1f} GFLOP/s. Mean ± deviation of {} repetition{}.\n",
-                    report.options.model.string(), report.options.dummy_weights ? ", random weights" : "",
-                    report.before.read_bandwidth / giga, report.after.read_bandwidth / giga,
-                    report.before.peak_flops / giga, report.after.peak_flops / giga, report.repetitions,
-                    report.repetitions == 1 ? "" : "s");
+  return text +
+         fmt::format(
+             "\n{}{}: at best, memory is read at {:.1f} GB/s (before) and {:.1f} GB/s (after), and multiply-adds "
+             "reach {:.1f} and {:.1f} GFLOP/s. Mean ± deviation of {} repetition{}; \"of memory\": of what it gave "
+             "right before and after each.\n",
+             report.options.model.string(), report.options.dummy_weights ? ", random weights" : "",
+             report.before.read_bandwidth / giga, report.after.read_bandwidth / giga, report.before.peak_flops / giga,
+             report.after.peak_flops / giga, report.repetitions, report.repetitions == 1 ? "" : "s");
 }
 
 std::string bench_csv(const BenchReport& report) {

@@ -26,13 +26,17 @@ struct Rates {
 
 struct BenchResult {
   BenchCase test;
-  Rates rates;                   // of all sequences together
+  Rates rates;  // of all sequences together
+  // Bytes a second of memory, read before the first repetition and after each: one more than there are rates.
+  std::vector<double> reads;
   StepCost token_cost;           // of one token of one sequence, on average
   std::int64_t kv_bytes = 0;     // held at the end, by all sequences
   std::int64_t peak_memory = 0;  // of the process up to here, without what measuring the machine takes
 
   double bytes_per_second() const { return rates.mean() * token_cost.bytes; }
   double flops_per_second() const { return rates.mean() * token_cost.flops; }
+  // Of what memory gave right before and after a repetition, the share that it took: the median of all.
+  double share_of_bandwidth() const;
 };
 
 struct BenchReport {
@@ -47,7 +51,6 @@ struct BenchReport {
   std::int64_t peak_memory = 0;
 
   // The better of the two: a machine that others use too shows less than it can, never more.
-  double read_bandwidth() const;
   double peak_flops() const;
 };
 

@@ -56,6 +56,7 @@ class WatchedDevice final : public Device {
   Buffer adopt(const HostTensor& tensor) override { return device_.adopt(tensor); }
   WatchedOps& ops() override { return ops_; }
   DeviceSpeed measure() override { return device_.measure(); }
+  double measure_read() override { return device_.measure_read(); }
 
  private:
   Device& device_;

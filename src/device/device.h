@@ -57,6 +57,10 @@ class Device {
   // Measures what the operations are held against, with all that they may use (threads, cores, instruction set). Takes
   // about a second, and memory far larger than the caches while it lasts. Throws Error when there is not so much.
   virtual DeviceSpeed measure() = 0;
+
+  // The read rate alone, on average over some hundredths of a second: what there is of it just now, where others share
+  // the memory. Otherwise as measure().
+  virtual double measure_read() = 0;
 };
 
 }  // namespace precis

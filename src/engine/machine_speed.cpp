@@ -9,4 +9,8 @@ MachineSpeed measure_machine(const EngineOptions& options) {
   return {.read_bandwidth = speed.read_bytes, .peak_flops = speed.flops};
 }
 
+double measure_read_bandwidth(const EngineOptions& options) {
+  return open_backend(options.backend, {.threads = options.threads})->measure_read();
+}
+
 }  // namespace precis

@@ -41,6 +41,7 @@ TEST(SpeedThreadsTest, AMachineIsMeasuredWithAnyNumberOfWorkers) {
       const DeviceSpeed speed = measure_host(loops, pool, 1'000'004, 10'000);
       EXPECT_GT(speed.read_bytes, 0) << kernels->name;
       EXPECT_GT(speed.flops, 0) << kernels->name;
+      EXPECT_GT(measure_host_read(loops, pool), 0) << kernels->name;
     }
   }
 }

@@ -20,12 +20,15 @@ class CpuDevice final : public Device {
   Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
   Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
   Ops& ops() override { return ops_; }
-  DeviceSpeed measure() override {
-    const Kernels& kernels = ops_.kernels();
-    return measure_host({kernels.sum_words, kernels.multiply_add, kernels.multiply_chains}, ops_.pool());
-  }
+  DeviceSpeed measure() override { return measure_host(speed_loops(), ops_.pool()); }
+  double measure_read() override { return measure_host_read(speed_loops(), ops_.pool()); }
 
  private:
+  SpeedLoops speed_loops() const {
+    const Kernels& kernels = ops_.kernels();
+    return {kernels.sum_words, kernels.multiply_add, kernels.multiply_chains};
+  }
+
   CpuOps ops_;
 };
 

@@ -17,8 +17,8 @@ static_assert(static_cast<int>(Format::f32) == static_cast<int>(WeightFormat::f3
 
 constexpr std::size_t forms = 4;
 constexpr std::int64_t float_bytes = sizeof(float);
-// Weights of a task of few rows: enough for one worker to read on without a break, few enough to be shared evenly.
-constexpr std::int64_t task_weight_bytes = 128 << 10;
+// Weights that a worker of few rows takes at least: what it reads in about as long as it takes to ask for more.
+constexpr std::int64_t least_weight_bytes = 16 << 10;
 // Multiplications below which waking the workers costs more than they save (1 to 2 us).
 constexpr std::int64_t worth_sharing = 32768;
 // Rows that are converted at a time, and those of a task.
@@ -58,11 +58,24 @@ struct Tasks {
   // `block_of(part)`: its outputs a task.
   template <typename BlockOf>
   Task at(std::int64_t index, const BlockOf& block_of) const {
+    std::int64_t last = index + 1;
+    return joined(index, last, block_of);
+  }
+
+  // As one, the tasks from `index` up to `last` that are of the same part; `index` becomes the first that is left.
+  template <typename BlockOf>
+  Task joined(std::int64_t& index, std::int64_t last, const BlockOf& block_of) const {
+    std::int64_t before = 0;
     for (const LinearPart& part : parts) {
       const std::int64_t block = block_of(part);
       const std::int64_t tasks = divided_up(part.weight.outputs, block);
-      if (index < tasks) return {&part, index * block, std::min(block, part.weight.outputs - index * block)};
-      index -= tasks;
+      if (index < before + tasks) {
+        const std::int64_t first = (index - before) * block;
+        const std::int64_t end = (std::min(last, before + tasks) - before) * block;
+        index = std::min(last, before + tasks);
+        return {&part, first, std::min(end, part.weight.outputs) - first};
+      }
+      before += tasks;
     }
     return {};
   }
@@ -77,6 +90,33 @@ Tasks tasks_of(std::span<const LinearPart> parts, const BlockOf& block_of) {
   }
   return tasks;
 }
+
+// Hands out tasks [0, count) in shares that shrink: long ones first, as memory is read fastest in long streams, single
+// tasks last, so that the workers end together.
+class Shares {
+ public:
+  Shares(std::int64_t count, int workers) : count_(count), workers_(workers) {}
+
+  struct Share {
+    std::int64_t first = 0;
+    std::int64_t last = 0;  // first: nothing is left
+  };
+
+  // Any worker.
+  Share next() {
+    std::int64_t first = next_.load(std::memory_order_relaxed);
+    while (first < count_) {
+      const std::int64_t taken = std::max<std::int64_t>((count_ - first) / (2 * workers_), 1);
+      if (next_.compare_exchange_weak(first, first + taken, std::memory_order_relaxed)) return {first, first + taken};
+    }
+    return {};
+  }
+
+ private:
+  const std::int64_t count_;
+  const std::int64_t workers_;
+  std::atomic<std::int64_t> next_ = 0;
+};
 
 std::int64_t outputs_of(std::span<const LinearPart> parts) {
   std::int64_t outputs = 0;
@@ -120,7 +160,7 @@ void CpuOps::linear_few(const LinearArgs& args) {
   const int workers = args.rows * outputs * inputs < worth_sharing ? 1 : pool_.workers();
   const auto block_of = [&](const LinearPart& part) {
     const std::int64_t row_bytes = std::max<std::int64_t>(value_row_bytes(part.weight.format, inputs), 1);
-    return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, 8);
+    return outputs_per_task(least_weight_bytes / row_bytes, outputs, 1, workers, 8);
   };
   const Tasks tasks = tasks_of(args.parts, block_of);
   // Each worker converts the rows for itself: they are few, and it saves a meeting of all.
@@ -131,30 +171,35 @@ void CpuOps::linear_few(const LinearArgs& args) {
     offsets[form + 1] = offsets[form] + (used ? args.rows * shape.slices * shape.slice_bytes : 0);
   }
   reserve_scratch(offsets[forms] / float_bytes);
-  std::atomic<std::int64_t> next = 0;
+  Shares shares(tasks.count, workers);
   const auto work = [&](int worker) {
     std::array<bool, forms> converted{};
-    for (std::int64_t index = next.fetch_add(1, std::memory_order_relaxed); index < tasks.count;
-         index = next.fetch_add(1, std::memory_order_relaxed)) {
-      const Tasks::Task task = tasks.at(index, block_of);
-      LinearTile tile = tile_of(task, 0, args.accumulate);
-      tile.rows = args.rows;
-      tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+    // The rows as a product with this weight takes them.
+    const auto take_rows = [&](LinearTile& tile) {
       if (tile.form == Form::floats) {
         tile.x = reinterpret_cast<const std::byte*>(args.x);
         tile.x_stride = args.x_stride * float_bytes;
-      } else {
-        const auto form = static_cast<std::size_t>(tile.form);
-        std::byte* rows = reinterpret_cast<std::byte*>(scratch(worker)) + offsets[form];
-        tile.x = rows;
-        tile.x_stride = (offsets[form + 1] - offsets[form]) / args.rows;
-        const std::int64_t slice_bytes = kernels_.row_shape(tile.form, inputs).slice_bytes;
-        for (std::int64_t row = 0; row < args.rows && !converted[form]; ++row) {
-          kernels_.convert({args.x + row * args.x_stride, inputs, tile.form, rows + row * tile.x_stride, slice_bytes});
-        }
-        converted[form] = true;
+        return;
       }
-      kernels_.few(tile);
+      const auto form = static_cast<std::size_t>(tile.form);
+      std::byte* rows = reinterpret_cast<std::byte*>(scratch(worker)) + offsets[form];
+      tile.x = rows;
+      tile.x_stride = (offsets[form + 1] - offsets[form]) / args.rows;
+      const std::int64_t slice_bytes = kernels_.row_shape(tile.form, inputs).slice_bytes;
+      for (std::int64_t row = 0; row < args.rows && !converted[form]; ++row) {
+        kernels_.convert({args.x + row * args.x_stride, inputs, tile.form, rows + row * tile.x_stride, slice_bytes});
+      }
+      converted[form] = true;
+    };
+    for (Shares::Share share = shares.next(); share.first < share.last; share = shares.next()) {
+      while (share.first < share.last) {
+        const Tasks::Task task = tasks.joined(share.first, share.last, block_of);
+        LinearTile tile = tile_of(task, 0, args.accumulate);
+        tile.rows = args.rows;
+        tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+        take_rows(tile);
+        kernels_.few(tile);
+      }
     }
   };
   if (workers == 1) return work(0);

@@ -34,9 +34,11 @@ class ReferenceDevice final : public Device {
   Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
   Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
   Ops& ops() override { return ops_; }
-  DeviceSpeed measure() override { return measure_host({sum_words, multiply_add, multiply_chains}, alone_); }
+  DeviceSpeed measure() override { return measure_host(loops, alone_); }
+  double measure_read() override { return measure_host_read(loops, alone_); }
 
  private:
+  static constexpr SpeedLoops loops{sum_words, multiply_add, multiply_chains};
   ReferenceOps ops_;
   ThreadPool alone_{1};
 };
