@@ -13,16 +13,17 @@ namespace precis {
 // What happens while a layer runs. All pointers are of the watched device, valid during the call.
 struct LayerWatch {
   const float* entry = nullptr;  // [rows, hidden]: what embed() gives
-  // Before products with the same rows. False: these and all that follows are left out.
+  // Before products with the same rows, which are normed where they are to be. False: these and all that follows are
+  // left out.
   std::function<bool(const LinearArgs& args)> product;
-  // x before a norm with these weights.
+  // x before a norm with these weights that is none of a product's rows.
   std::function<void(const RmsNormArgs& args)> norm;
 };
 
 class WatchedOps final : public Ops {
  public:
-  // `end`: the weights of the norm behind the layer.
-  WatchedOps(Ops& ops, const float* end) : ops_(ops), end_(end) {}
+  // `end`: the weights of the norm behind the layer. The device outlives it.
+  WatchedOps(Device& device, const float* end) : device_(device), ops_(device.ops()), end_(end) {}
 
   // `watch` must live as long as operations are called.
   void watch(const LayerWatch& watch) { watch_ = &watch; }
@@ -30,17 +31,24 @@ class WatchedOps final : public Ops {
   void embed(const EmbedArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  void gate_up(const GateUpArgs& args) override;
   void rotation(const RotationArgs& args) override { ops_.rotation(args); }
   void place(const PlaceArgs& args) override;
   void attention(const AttentionArgs& args) override;
-  void gate(const GateArgs& args) override;
   void gather(const GatherArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override { ops_.copy_pages(args); }
   void to_device(void* device, const void* host, std::int64_t bytes) override { ops_.to_device(device, host, bytes); }
   const void* on_host(const void* device, std::int64_t bytes) override { return ops_.on_host(device, bytes); }
 
  private:
+  // The rows of a product, normed where they are to be.
+  const float* product_rows(const float* x, std::int64_t rows, std::int64_t width, const InputNorm& norm);
+  // Shows a product; false where nothing more is to be computed.
+  bool shown(const LinearArgs& args);
+
+  Device& device_;
   Ops& ops_;
+  Buffer normed_;
   const float* end_;
   const LayerWatch* watch_ = nullptr;
   bool over_ = false;  // the rest of the layer is left out
@@ -49,7 +57,7 @@ class WatchedOps final : public Ops {
 class WatchedDevice final : public Device {
  public:
   // `device` outlives it. `end` as above.
-  WatchedDevice(Device& device, const float* end) : device_(device), ops_(device.ops(), end) {}
+  WatchedDevice(Device& device, const float* end) : device_(device), ops_(device, end) {}
 
   std::string description() const override { return device_.description(); }
   Buffer allocate(std::int64_t bytes) override { return device_.allocate(bytes); }

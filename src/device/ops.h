@@ -53,6 +53,12 @@ struct RmsNormArgs {
   float epsilon;
 };
 
+// RMSNorm of rows on their way into products, as RmsNormArgs; without weights rows are taken as they are.
+struct InputNorm {
+  const float* weight = nullptr;  // [inputs]
+  float epsilon = 0;
+};
+
 // One product of a LinearArgs: y[r] = W x[r] + bias, or y[r] += W x[r] + bias.
 struct LinearPart {
   WeightView weight;            // [outputs, inputs]
@@ -66,8 +72,26 @@ struct LinearArgs {
   const float* x;  // [rows, inputs], row r at x + r * x_stride
   std::int64_t x_stride;
   std::int64_t rows;
-  std::span<const LinearPart> parts;  // host memory
+  std::span<const LinearPart> parts;  // host memory; at most 8
   bool accumulate = false;            // add to y (a residual) instead of overwriting it
+  InputNorm norm = {};
+};
+
+// A matrix and its bias.
+struct LinearWeights {
+  WeightView weight;
+  const float* bias = nullptr;  // [outputs] or none, as in most models
+};
+
+// The first half of an MLP: y[r][i] = silu(g) * u, where g and u are output i of the gate's and of up's product with
+// x[r].
+struct GateUpArgs {
+  const float* x;  // [rows, inputs]
+  std::int64_t rows;
+  LinearWeights gate;  // [width, inputs]
+  LinearWeights up;    // [width, inputs]
+  InputNorm norm;
+  float* y;  // [rows, width]
 };
 
 // cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all
@@ -101,14 +125,6 @@ struct PlaceArgs {
   std::int64_t heads = 0;
 };
 
-// y[r][i] = silu(gate) * up, where row r of x holds gate [width] and then up [width].
-struct GateArgs {
-  const float* x;  // [rows, 2 * width]
-  float* y;        // [rows, width]
-  std::int64_t rows;
-  std::int64_t width;
-};
-
 // y[i] = x[rows[i]]
 struct GatherArgs {
   const float* x;            // [*, width]
@@ -138,10 +154,10 @@ class Ops {
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
+  virtual void gate_up(const GateUpArgs& args) = 0;
   virtual void rotation(const RotationArgs& args) = 0;
   virtual void place(const PlaceArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
-  virtual void gate(const GateArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
   // The host's data where the device can read it until the next call with the same destination.

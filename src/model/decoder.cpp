@@ -76,12 +76,6 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
   const LayerWeights& weights = weights_.layers[layer];
   const std::int64_t texts = inputs.text_rows;
   const std::int64_t summaries = inputs.rows() - texts;
-  const float* summary_norm = weights.input_norm_summary != nullptr ? weights.input_norm_summary : weights.input_norm;
-  if (texts > 0) ops_.rms_norm({work_->x, weights.input_norm, work_->normed, texts, spec_.hidden, spec_.epsilon});
-  if (summaries > 0) {
-    const std::int64_t offset = texts * spec_.hidden;
-    ops_.rms_norm({work_->x + offset, summary_norm, work_->normed + offset, summaries, spec_.hidden, spec_.epsilon});
-  }
   qkv(inputs, weights);
 
   const LayerPlace place = places_[layer];
@@ -114,15 +108,21 @@ void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {
   const std::int64_t width = spec_.qkv_width();
   const std::int64_t keys = spec_.heads * spec_.head_dim;
   const std::int64_t values = keys + spec_.kv_heads * spec_.head_dim;
+  const std::int64_t texts = inputs.text_rows;
+  const std::int64_t summaries = inputs.rows() - texts;
+  const bool norms_differ = layer.input_norm_summary != nullptr && texts > 0 && summaries > 0;
+  if (norms_differ) norm_both(texts, summaries, layer);
+  const float* own_norm =
+      summaries > 0 && layer.input_norm_summary != nullptr ? layer.input_norm_summary : layer.input_norm;
+  const float* x = norms_differ ? work_->normed : work_->x;
+  const InputNorm norm = norms_differ ? InputNorm{} : InputNorm{own_norm, spec_.epsilon};
   const auto project = [&](const std::array<LinearWeights, 3>& w, std::int64_t first, std::int64_t rows, float* y) {
     if (rows == 0) return;
     const std::array<LinearPart, 3> parts = {{{w[0].weight, w[0].bias, y, width},
                                               {w[1].weight, w[1].bias, y + keys, width},
                                               {w[2].weight, w[2].bias, y + values, width}}};
-    ops_.linear({work_->normed + first * spec_.hidden, spec_.hidden, rows, parts});
+    ops_.linear({.x = x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = rows, .parts = parts, .norm = norm});
   };
-  const std::int64_t texts = inputs.text_rows;
-  const std::int64_t summaries = inputs.rows() - texts;
   float* summary_qkv = work_->qkv + texts * width;
   if (!spec_.summary || !spec_.summary->own_projections) {
     project(layer.qkv, 0, inputs.rows(), work_->qkv);
@@ -135,18 +135,25 @@ void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {
   }
 }
 
+void Decoder::norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer) {
+  const std::int64_t offset = texts * spec_.hidden;
+  ops_.rms_norm({work_->x, layer.input_norm, work_->normed, texts, spec_.hidden, spec_.epsilon});
+  ops_.rms_norm(
+      {work_->x + offset, layer.input_norm_summary, work_->normed + offset, summaries, spec_.hidden, spec_.epsilon});
+}
+
 void Decoder::output_block(const LayerWeights& layer, const float* attended, std::int64_t rows) {
   const auto add = [&](const LinearWeights& w, const float* x) {
     const std::array<LinearPart, 1> parts = {{{w.weight, w.bias, work_->x, spec_.hidden}}};
-    ops_.linear({x, w.weight.inputs, rows, parts, true});
+    ops_.linear({.x = x, .x_stride = w.weight.inputs, .rows = rows, .parts = parts, .accumulate = true});
   };
   add(layer.output, attended);
-  ops_.rms_norm({work_->x, layer.post_norm, work_->normed, rows, spec_.hidden, spec_.epsilon});
-  const std::array<LinearPart, 2> parts = {
-      {{layer.gate.weight, layer.gate.bias, work_->gate_up, 2 * spec_.ffn},
-       {layer.up.weight, layer.up.bias, work_->gate_up + spec_.ffn, 2 * spec_.ffn}}};
-  ops_.linear({work_->normed, spec_.hidden, rows, parts});
-  ops_.gate({work_->gate_up, work_->gated, rows, spec_.ffn});
+  ops_.gate_up({.x = work_->x,
+                .rows = rows,
+                .gate = layer.gate,
+                .up = layer.up,
+                .norm = {layer.post_norm, spec_.epsilon},
+                .y = work_->gated});
   add(layer.down, work_->gated);
 }
 
@@ -165,7 +172,7 @@ void Decoder::head(std::int64_t rows, const LogitsSink& sink) {
   for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
     const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
     const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
-    ops_.linear({work_->x + first * spec_.hidden, spec_.hidden, count, parts});
+    ops_.linear({.x = work_->x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = count, .parts = parts});
     const std::int64_t bytes = count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float));
     const auto* logits = static_cast<const float*>(ops_.on_host(work_->logits, bytes));
     for (std::int64_t row = 0; row < count; ++row) {

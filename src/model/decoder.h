@@ -45,6 +45,7 @@ class Decoder {
   void load_inputs(const StepInputs& inputs);
   void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
   void qkv(const StepInputs& inputs, const LayerWeights& layer);
+  void norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer);
   // From attention's output [rows, heads * head_dim] to the layer's end, for the first `rows` rows of x.
   void output_block(const LayerWeights& layer, const float* attended, std::int64_t rows);
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last

@@ -14,11 +14,6 @@
 
 namespace precis {
 
-struct LinearWeights {
-  WeightView weight;
-  const float* bias = nullptr;  // none for most models
-};
-
 struct LayerWeights {
   const float* input_norm = nullptr;          // [hidden]
   const float* input_norm_summary = nullptr;  // [hidden], where summary rows have their own

@@ -29,7 +29,6 @@ Workspace::Workspace(const ModelSpec& spec, std::size_t groups, Device& device, 
   qkv = make<float>(device, rows, spec.qkv_width());
   own_qkv = blends ? make<float>(device, rows, spec.qkv_width()) : nullptr;
   attended = make<float>(device, rows, spec.heads * spec.head_dim);
-  gate_up = make<float>(device, rows, 2 * spec.ffn);
   gated = make<float>(device, rows, spec.ffn);
   rotation = make<float>(device, rows, spec.head_dim);
   logits = make<float>(device, max_logit_rows, spec.vocabulary);

@@ -19,11 +19,10 @@ class Workspace {
 
   // Matrices of floats, [max_rows, ...].
   float* x;            // hidden: the residual stream
-  float* normed;       // hidden
+  float* normed;       // hidden: where text and summary rows have different norms
   float* qkv;          // (heads + 2 kv_heads) head_dim
   float* own_qkv;      // the same, for summary rows' own q, k, v where they are blended; none otherwise
   float* attended;     // heads * head_dim
-  float* gate_up;      // 2 ffn
   float* gated;        // ffn
   float* rotation;     // head_dim
   float* logits;       // [max_logit_rows, vocabulary]

@@ -285,12 +285,6 @@ TEST_P(CpuOpsTest, RowOperationsMatch) {
         return y;
       };
       expect_close(norm(ops_), norm(reference_), 2e-6F);
-      const auto gate = [&](Ops& ops) {
-        std::vector<float> y(static_cast<std::size_t>(rows * width));
-        ops.gate({x.data(), y.data(), rows, width});
-        return y;
-      };
-      expect_close(gate(ops_), gate(reference_), 1e-6F);
       const auto gather = [&](Ops& ops) {
         const std::vector<std::int32_t> picked = {static_cast<std::int32_t>(rows - 1), 0,
                                                   static_cast<std::int32_t>(rows / 2)};
@@ -303,10 +297,81 @@ TEST_P(CpuOpsTest, RowOperationsMatch) {
   }
 }
 
+// The bits of two products and the gate, for few rows and many, formats of one kind and of two, with norm and biases
+// and without.
+TEST_P(CpuOpsTest, GateUpMatches) {
+  using Formats = std::pair<WeightFormat, WeightFormat>;
+  for (const auto& [gate_format, up_format] :
+       {Formats{WeightFormat::f32, WeightFormat::f32}, Formats{WeightFormat::bf16, WeightFormat::bf16},
+        Formats{WeightFormat::q8, WeightFormat::q8}, Formats{WeightFormat::q4, WeightFormat::q4},
+        Formats{WeightFormat::q4, WeightFormat::q8}}) {
+    for (const std::int64_t width : {1, 40, 333}) {
+      constexpr std::int64_t inputs = 160;
+      const Matrix gate(random_, gate_format, width, inputs);
+      const Matrix up(random_, up_format, width, inputs);
+      const std::vector<float> norm = random_.normals(inputs);
+      const std::vector<float> biases = random_.normals(2 * width);
+      for (const std::int64_t rows : {1, 2, 4, 5, 9, 200}) {
+        for (const bool plain : {true, false}) {
+          SCOPED_TRACE(testing::Message() << name_of(gate_format) << " " << name_of(up_format) << " width " << width
+                                          << " rows " << rows << " plain " << plain);
+          const std::vector<float> x = random_.normals(rows * inputs);
+          const LinearWeights gate_weights{gate.view, plain ? nullptr : biases.data()};
+          const LinearWeights up_weights{up.view, plain ? nullptr : biases.data() + width};
+          const InputNorm on_the_way{plain ? nullptr : norm.data(), 1e-5F};
+          const auto solve = [&](Ops& ops) {
+            std::vector<float> y(static_cast<std::size_t>(rows * width));
+            ops.gate_up({x.data(), rows, gate_weights, up_weights, on_the_way, y.data()});
+            return y;
+          };
+          const auto product = [&](const LinearWeights& weights) {
+            std::vector<float> y(static_cast<std::size_t>(rows * width));
+            const LinearPart parts[] = {{weights.weight, weights.bias, y.data(), width}};
+            ops_.linear({.x = x.data(), .x_stride = inputs, .rows = rows, .parts = parts, .norm = on_the_way});
+            return y;
+          };
+          std::vector<float> expected = product(gate_weights);
+          GetParam()->gate({expected.data(), product(up_weights).data(), expected.data(), rows * width});
+          const std::vector<float> actual = solve(ops_);
+          expect_same_bits(actual, expected);
+          if (gate_format == WeightFormat::f32) expect_close(actual, solve(reference_), 2e-4F);
+        }
+      }
+    }
+  }
+}
+
+// Norming on the way gives the bits of norming before.
+TEST_P(CpuOpsTest, NormOnTheWayIsTheNorm) {
+  constexpr std::int64_t inputs = 96;
+  constexpr std::int64_t stride = 100;
+  const std::vector<float> norm = random_.normals(inputs);
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+    const Matrix first(random_, format, 50, inputs);
+    const Matrix second(random_, WeightFormat::q8, 30, inputs);
+    for (const std::int64_t rows : {1, 3, 8, 30}) {
+      SCOPED_TRACE(testing::Message() << name_of(format) << " rows " << rows);
+      const std::vector<float> x = random_.normals(rows * stride);
+      std::vector<float> normed = x;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        float* at = normed.data() + row * stride;
+        ops_.rms_norm({at, norm.data(), at, 1, inputs, 1e-6F});
+      }
+      const auto solve = [&](const std::vector<float>& from, const InputNorm& on_the_way) {
+        std::vector<float> y(static_cast<std::size_t>(rows * 80));
+        const LinearPart parts[] = {{first.view, nullptr, y.data(), 80}, {second.view, nullptr, y.data() + 50, 80}};
+        ops_.linear({.x = from.data(), .x_stride = stride, .rows = rows, .parts = parts, .norm = on_the_way});
+        return y;
+      };
+      expect_same_bits(solve(x, {norm.data(), 1e-6F}), solve(normed, {}));
+    }
+  }
+}
+
 TEST_P(CpuOpsTest, GateHoldsAtExtremes) {
   const std::vector<float> x = {-1000, -90, 90, 1000, 0, 1, 1, 1, 1, 1};
   std::vector<float> y(5);
-  ops_.gate({x.data(), y.data(), 1, 5});
+  GetParam()->gate({x.data(), x.data() + 5, y.data(), 5});
   EXPECT_EQ(y, (std::vector<float>{0, 0, 90, 1000, 0}));
 }
 
@@ -475,7 +540,8 @@ TEST_P(CpuOpsTest, PagesAreCopied) {
 }
 
 TEST_P(CpuOpsTest, NoRowsIsNoWork) {
-  ops_.linear({nullptr, 0, 0, {}, false});
+  ops_.linear({.x = nullptr, .x_stride = 0, .rows = 0, .parts = {}});
+  ops_.gate_up({});
   ops_.rms_norm({nullptr, nullptr, nullptr, 0, 8, 1});
   ops_.copy_pages({nullptr, 64, {}});
   ops_.attention({.heads = 2, .kv = {.page_entries = 1, .kv_heads = 1, .head_dim = 8}, .runs = {}});

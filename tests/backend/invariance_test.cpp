@@ -186,8 +186,10 @@ TEST_P(CpuThreadsTest, RowOperationsDoNotDependOnThreads) {
     std::vector<float> x(static_cast<std::size_t>(rows * width));
     ops.embed({ids.data(), table.view, x.data(), rows});
     ops.rms_norm({x.data(), weight.data(), x.data(), rows, width, 1e-6F});
-    std::vector<float> gated(static_cast<std::size_t>(rows * width / 2));
-    ops.gate({x.data(), gated.data(), rows, width / 2});
+    std::vector<float> gated(static_cast<std::size_t>(rows * table.view.outputs));
+    const LinearWeights both{table.view};
+    ops.gate_up(
+        {.x = x.data(), .rows = rows, .gate = both, .up = both, .norm = {weight.data(), 1e-6F}, .y = gated.data()});
     std::vector<float> rotation(rows * 64);
     ops.rotation({ids.data(), weight.data(), 1, rotation.data(), rows, 32});
     KvPool pool(shape, rows / 16 + 1);

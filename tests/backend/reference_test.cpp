@@ -68,10 +68,26 @@ TEST_F(ReferenceTest, NormAndGateFollowTheirFormulas) {
   const double rms = std::sqrt((9.0 + 16 + 144) / 4 + 0.75);
   for (std::size_t i = 0; i < 4; ++i) expect_near(y[i], x[i] / rms * weight[i]);
 
+  // x is 3 before the norm and 1.5 behind it.
+  const std::vector<float> one = {3};
+  const std::vector<float> norm = {1.5F};
+  const std::vector<float> matrices = {2, -4, 7, 0.5F};  // gate's two outputs, up's
+  const auto weights = [&](std::size_t first) {
+    return WeightView{.data = reinterpret_cast<const std::byte*>(matrices.data() + first),
+                      .format = WeightFormat::f32,
+                      .outputs = 2,
+                      .inputs = 1};
+  };
+  const std::vector<float> bias = {1, -1};
   std::vector<float> gated(2);
-  ops_.gate({x.data(), gated.data(), 1, 2});  // gates 3 and -4, values 12 and 0
-  expect_near(gated[0], 3 / (1 + std::exp(-3.0)) * 12);
-  EXPECT_EQ(gated[1], 0);
+  ops_.gate_up({.x = one.data(),
+                .rows = 1,
+                .gate = {weights(0), bias.data()},
+                .up = {weights(2)},
+                .norm = {norm.data(), 0},
+                .y = gated.data()});
+  expect_near(gated[0], 4 / (1 + std::exp(-4.0)) * 10.5);
+  expect_near(gated[1], -7 / (1 + std::exp(7.0)) * 0.75);
 }
 
 TEST_F(ReferenceTest, RotationTakesAnglesInFloat) {

@@ -12,6 +12,12 @@ namespace {
 // Element operations below which waking the workers costs more than they save (1 to 2 us).
 constexpr std::int64_t worth_sharing = 16384;
 constexpr std::size_t scratch_alignment = 64;
+// Rows that are converted at a time for products of many.
+constexpr std::int64_t slab_rows = 1024;
+
+std::int64_t most_few_rows(bool quantized) {
+  return quantized ? few_quantized_rows : few_rows;
+}
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -87,6 +93,25 @@ void CpuOps::rms_norm(const RmsNormArgs& args) {
   });
 }
 
+void CpuOps::linear(const LinearArgs& args) {
+  if (args.rows == 0 || args.parts.empty()) return;
+  const bool quantized = std::any_of(args.parts.begin(), args.parts.end(),
+                                     [](const LinearPart& part) { return is_quantized(part.weight.format); });
+  if (args.rows <= most_few_rows(quantized)) return linear_few(args);
+  for (std::int64_t row = 0; row < args.rows; row += slab_rows) {
+    linear_many(args, row, std::min(slab_rows, args.rows - row));
+  }
+}
+
+void CpuOps::gate_up(const GateUpArgs& args) {
+  if (args.rows == 0) return;
+  const bool quantized = is_quantized(args.gate.weight.format) || is_quantized(args.up.weight.format);
+  if (args.rows <= most_few_rows(quantized)) return gate_up_few(args);
+  for (std::int64_t row = 0; row < args.rows; row += slab_rows) {
+    gate_up_many(args, row, std::min(slab_rows, args.rows - row));
+  }
+}
+
 void CpuOps::rotation(const RotationArgs& args) {
   constexpr std::int64_t pair_cost = 128;  // two functions in double
   for_rows(args.rows, args.pairs * pair_cost, [&](std::int64_t row) {
@@ -132,13 +157,6 @@ void CpuOps::attention(const AttentionArgs& args) {
   } else {
     for (std::int64_t unit = 0; unit < attention_.units(); ++unit) work(unit, 0);
   }
-}
-
-void CpuOps::gate(const GateArgs& args) {
-  constexpr std::int64_t element_cost = 4;
-  for_rows(args.rows, args.width * element_cost, [&](std::int64_t row) {
-    kernels_.gate({args.x + row * 2 * args.width, args.y + row * args.width, args.width});
-  });
 }
 
 void CpuOps::gather(const GatherArgs& args) {

@@ -1,10 +1,12 @@
 // The operations on the CPU: how the work of each is cut over the workers. The arithmetic is in the kernels.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "backend/cpu/attention_plan.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/linear_tasks.h"
 #include "base/thread_pool.h"
 #include "device/device.h"
 #include "device/ops.h"
@@ -23,10 +25,10 @@ class CpuOps final : public Ops {
   void embed(const EmbedArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  void gate_up(const GateUpArgs& args) override;
   void rotation(const RotationArgs& args) override;
   void place(const PlaceArgs& args) override;
   void attention(const AttentionArgs& args) override;
-  void gate(const GateArgs& args) override;
   void gather(const GatherArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
@@ -36,9 +38,27 @@ class CpuOps final : public Ops {
   // Calls each(row) for every row, on several workers where `row_cost` (element operations a row) makes that pay.
   template <typename Each>
   void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
-  // cpu_linear.cpp
+
+  // Products of few rows: few_rows.cpp.
   void linear_few(const LinearArgs& args);
+  void gate_up_few(const GateUpArgs& args);
+  int workers_for(std::int64_t products) const;
+  // Calls work(worker) on so many workers: one, or all.
+  template <typename Work>
+  void on_workers(int workers, const Work& work);
+
+  // Products of rows [first_row, first_row + rows): many_rows.cpp.
   void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows);
+  void gate_up_many(const GateUpArgs& args, std::int64_t first_row, std::int64_t rows);
+  // Rows in the forms that a call's products take, slice by slice; valid until the next call.
+  struct ConvertedRows {
+    std::int64_t rows = 0;
+    std::array<std::byte*, forms> x{};
+    std::array<std::int64_t, forms> row_bytes{};  // of a slice
+  };
+  ConvertedRows convert_rows(const InputRows& rows, std::span<const LinearPart> parts);
+  void multiply_block(const ConvertedRows& converted, std::int64_t first_row, std::int64_t rows,
+                      const WeightView& weight, LinearTile tile, std::byte* scratch);
   // Memory for the activations of a product, aligned to 64.
   std::byte* converted_rows(std::int64_t bytes);
 

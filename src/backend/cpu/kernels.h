@@ -90,8 +90,10 @@ struct PlaceRow {
   Element type;               // f32 or bf16
 };
 
+// y = silu(gate) * up. `y` may be one of the two.
 struct GateRow {
-  const float* x;  // gate [width], up [width]
+  const float* gate;
+  const float* up;
   float* y;
   std::int64_t width;
 };

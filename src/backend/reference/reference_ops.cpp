@@ -34,6 +34,18 @@ void normalise(const float* x, const float* weight, float* y, std::int64_t width
   for (std::int64_t i = 0; i < width; ++i) y[i] = static_cast<float>(x[i] / root * weight[i]);
 }
 
+// The rows one after the other, normed where there are weights for it.
+std::vector<float> normed_rows(const float* x, std::int64_t stride, std::int64_t rows, std::size_t width,
+                               const InputNorm& norm) {
+  std::vector<float> all;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    all.insert(all.end(), x + row * stride, x + row * stride + width);
+    float* last = all.data() + all.size() - width;
+    if (norm.weight != nullptr) normalise(last, norm.weight, last, static_cast<std::int64_t>(width), norm.epsilon);
+  }
+  return all;
+}
+
 // x = mix * own + (1 - mix) * x
 void blend(float* x, const float* own, float mix, std::int64_t width) {
   for (std::int64_t i = 0; i < width; ++i) x[i] = mix * own[i] + (1 - mix) * x[i];
@@ -107,19 +119,35 @@ void ReferenceOps::rms_norm(const RmsNormArgs& args) {
 }
 
 void ReferenceOps::linear(const LinearArgs& args) {
+  if (args.parts.empty()) return;
+  const auto inputs = static_cast<std::size_t>(args.parts.front().weight.inputs);
+  const std::vector<float> rows = normed_rows(args.x, args.x_stride, args.rows, inputs, args.norm);
   for (const LinearPart& part : args.parts) {
     const WeightView& weight = part.weight;
     std::vector<float> w(static_cast<std::size_t>(weight.inputs));
     for (std::int64_t output = 0; output < weight.outputs; ++output) {
       dequantize_row(weight.format, weight.row(output), weight.row_scales(output), w);
       for (std::int64_t row = 0; row < args.rows; ++row) {
-        const float* x = args.x + row * args.x_stride;
+        const float* x = rows.data() + row * weight.inputs;
         double sum = part.bias == nullptr ? 0 : part.bias[output];
         for (std::size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(x[i]) * w[i];
         float& y = part.y[row * part.y_stride + output];
         y = static_cast<float>(args.accumulate ? y + sum : sum);
       }
     }
+  }
+}
+
+void ReferenceOps::gate_up(const GateUpArgs& args) {
+  const std::int64_t width = args.gate.weight.outputs;
+  std::vector<float> up(static_cast<std::size_t>(args.rows * width));
+  const LinearPart parts[] = {{args.gate.weight, args.gate.bias, args.y, width},
+                              {args.up.weight, args.up.bias, up.data(), width}};
+  const std::int64_t inputs = args.gate.weight.inputs;
+  linear({.x = args.x, .x_stride = inputs, .rows = args.rows, .parts = parts, .norm = args.norm});
+  for (std::size_t i = 0; i < up.size(); ++i) {
+    const double gate = args.y[i];
+    args.y[i] = static_cast<float>(gate / (1 + std::exp(-gate)) * up[i]);
   }
 }
 
@@ -181,16 +209,6 @@ void ReferenceOps::attention(const AttentionArgs& args) {
                  args.out + (row * args.heads + head) * kv.head_dim);
         }
       }
-    }
-  }
-}
-
-void ReferenceOps::gate(const GateArgs& args) {
-  for (std::int64_t row = 0; row < args.rows; ++row) {
-    const float* gates = args.x + row * 2 * args.width;
-    for (std::int64_t i = 0; i < args.width; ++i) {
-      const double gate = gates[i];
-      args.y[row * args.width + i] = static_cast<float>(gate / (1 + std::exp(-gate)) * gates[args.width + i]);
     }
   }
 }

@@ -9,10 +9,10 @@ class ReferenceOps final : public Ops {
   void embed(const EmbedArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  void gate_up(const GateUpArgs& args) override;
   void rotation(const RotationArgs& args) override;
   void place(const PlaceArgs& args) override;
   void attention(const AttentionArgs& args) override;
-  void gate(const GateArgs& args) override;
   void gather(const GatherArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;

@@ -1,0 +1,160 @@
+// Products of a few rows: every worker prepares the rows for itself and goes straight over long shares of weights.
+#include <algorithm>
+#include <array>
+
+#include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/linear_tasks.h"
+
+namespace precis::cpu {
+namespace {
+
+constexpr std::int64_t float_bytes = sizeof(float);
+constexpr std::int64_t alignment = 64;
+// Weights of a task: what is read in about as long as it takes to ask for more.
+constexpr std::int64_t task_weight_bytes = 16 << 10;
+// Multiplications below which waking the workers costs more than they save (1 to 2 us).
+constexpr std::int64_t worth_sharing = 32768;
+
+// Where a worker keeps the rows in each form; as floats only where they are normed.
+struct RowsLayout {
+  RowsLayout(const Kernels& kernels, const InputRows& rows) {
+    for (std::size_t form = 0; form < forms; ++form) {
+      const RowShape shape = kernels.row_shape(static_cast<Form>(form), rows.inputs);
+      const bool used = static_cast<Form>(form) != Form::floats || rows.norm.weight != nullptr;
+      row_bytes[form] = shape.slices * shape.slice_bytes;
+      slice_bytes[form] = shape.slice_bytes;
+      offsets[form + 1] = offsets[form] + (used ? rows.count * row_bytes[form] : 0);
+    }
+  }
+  std::int64_t bytes() const { return offsets[forms]; }
+
+  std::array<std::int64_t, forms> row_bytes{};
+  std::array<std::int64_t, forms> slice_bytes{};
+  std::array<std::int64_t, forms + 1> offsets{};
+};
+
+// The rows as one worker has them, made when they are first needed: they are few, and it saves a meeting of all.
+class OwnRows {
+ public:
+  OwnRows(const Kernels& kernels, const InputRows& rows, const RowsLayout& layout, std::byte* memory)
+      : kernels_(kernels), rows_(rows), layout_(layout), memory_(memory) {}
+
+  // For a tile whose form is set.
+  void give(LinearTile& tile) {
+    tile.rows = rows_.count;
+    const bool floats = tile.form == Form::floats;
+    if (floats && rows_.norm.weight == nullptr) {
+      tile.x = reinterpret_cast<const std::byte*>(rows_.x);
+      tile.x_stride = rows_.stride * float_bytes;
+      return;
+    }
+    const auto form = static_cast<std::size_t>(tile.form);
+    for (std::int64_t row = 0; row < rows_.count && !made_[form]; ++row) {
+      const float* from = normed(row);
+      if (!floats) {
+        kernels_.convert({from, rows_.inputs, tile.form, at(form, row), layout_.slice_bytes[form]});
+      }
+    }
+    made_[form] = true;
+    tile.x = at(form, 0);
+    tile.x_stride = layout_.row_bytes[form];
+  }
+
+ private:
+  static constexpr auto as_floats = static_cast<std::size_t>(Form::floats);
+
+  std::byte* at(std::size_t form, std::int64_t row) const {
+    return memory_ + layout_.offsets[form] + row * layout_.row_bytes[form];
+  }
+
+  const float* normed(std::int64_t row) {
+    const float* x = rows_.x + row * rows_.stride;
+    if (rows_.norm.weight == nullptr) return x;
+    auto* to = reinterpret_cast<float*>(at(as_floats, row));
+    if (!made_[as_floats]) kernels_.norm({x, rows_.norm.weight, to, rows_.inputs, rows_.norm.epsilon});
+    if (row + 1 == rows_.count) made_[as_floats] = true;
+    return to;
+  }
+
+  const Kernels& kernels_;
+  const InputRows& rows_;
+  const RowsLayout& layout_;
+  std::byte* memory_;
+  std::array<bool, forms> made_{};
+};
+
+std::int64_t block_of(const LinearPart& part, std::int64_t outputs, int workers) {
+  const std::int64_t row_bytes = std::max<std::int64_t>(value_row_bytes(part.weight.format, part.weight.inputs), 1);
+  return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, 8);
+}
+
+}  // namespace
+
+int CpuOps::workers_for(std::int64_t products) const {
+  return products < worth_sharing ? 1 : pool_.workers();
+}
+
+template <typename Work>
+void CpuOps::on_workers(int workers, const Work& work) {
+  if (workers == 1) return work(0);
+  pool_.run([&](int worker, int) { work(worker); });
+}
+
+void CpuOps::linear_few(const LinearArgs& args) {
+  const InputRows rows{args.x, args.x_stride, args.rows, args.parts[0].weight.inputs, args.norm};
+  const std::int64_t outputs = outputs_of(args.parts);
+  const int workers = workers_for(rows.count * outputs * rows.inputs);
+  const LinearTasks tasks(args.parts, [&](const LinearPart& part) { return block_of(part, outputs, workers); });
+  const RowsLayout layout(kernels_, rows);
+  reserve_scratch(layout.bytes() / float_bytes);
+  Shares shares(tasks.count(), workers);
+  on_workers(workers, [&](int worker) {
+    OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
+    for (Shares::Share share = shares.next(); share.first < share.last; share = shares.next()) {
+      while (share.first < share.last) {
+        const LinearTasks::Task task = tasks.joined(share.first, share.last);
+        LinearTile tile = tile_of(task, task.part->y + task.first);
+        tile.accumulate = args.accumulate;
+        tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+        own.give(tile);
+        kernels_.few(tile);
+      }
+    }
+  });
+}
+
+// The gate's products go to y, up's to the worker's own memory.
+void CpuOps::gate_up_few(const GateUpArgs& args) {
+  const InputRows rows{args.x, args.gate.weight.inputs, args.rows, args.gate.weight.inputs, args.norm};
+  const std::int64_t width = args.gate.weight.outputs;
+  const int workers = workers_for(rows.count * 2 * width * rows.inputs);
+  const LinearPart gate{args.gate.weight, args.gate.bias, args.y, width};
+  const std::int64_t block = block_of(gate, width, workers);
+  const LinearTasks tasks({&gate, 1}, [&](const LinearPart&) { return block; });
+  const RowsLayout layout(kernels_, rows);
+  Shares shares(tasks.count(), workers);
+  const std::int64_t up_stride = shares.longest() * block;
+  const std::int64_t up_offset = (layout.bytes() + alignment - 1) / alignment * alignment / float_bytes;
+  reserve_scratch(up_offset + rows.count * up_stride);
+  on_workers(workers, [&](int worker) {
+    OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
+    const LinearPart up{args.up.weight, args.up.bias, scratch(worker) + up_offset, up_stride};
+    const auto multiply = [&](const LinearTasks::Task& task, float* y) {
+      LinearTile tile = tile_of(task, y);
+      tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+      own.give(tile);
+      kernels_.few(tile);
+    };
+    for (Shares::Share share = shares.next(); share.first < share.last; share = shares.next()) {
+      const LinearTasks::Task task = tasks.joined(share.first, share.last);
+      multiply(task, gate.y + task.first);
+      multiply({&up, task.first, task.outputs}, up.y);
+      for (std::int64_t row = 0; row < rows.count; ++row) {
+        float* y = gate.y + row * width + task.first;
+        kernels_.gate({y, up.y + row * up_stride, y, task.outputs});
+      }
+    }
+  });
+}
+
+}  // namespace precis::cpu

@@ -1,0 +1,83 @@
+#include "backend/cpu/linear_tasks.h"
+
+#include <algorithm>
+
+namespace precis::cpu {
+namespace {
+
+static_assert(static_cast<int>(Format::f32) == static_cast<int>(WeightFormat::f32) &&
+              static_cast<int>(Format::f16) == static_cast<int>(WeightFormat::f16) &&
+              static_cast<int>(Format::bf16) == static_cast<int>(WeightFormat::bf16) &&
+              static_cast<int>(Format::q8) == static_cast<int>(WeightFormat::q8) &&
+              static_cast<int>(Format::q4) == static_cast<int>(WeightFormat::q4));
+
+std::int64_t divided_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace
+
+Form form_of(const WeightView& weight, const Kernels& kernels, bool exact) {
+  if (weight.format == WeightFormat::q8) return Form::shorts;
+  if (weight.format == WeightFormat::q4) return Form::bytes;
+  return weight.format == WeightFormat::bf16 && kernels.multiplies_halves && !exact ? Form::halves : Form::floats;
+}
+
+std::int64_t outputs_of(std::span<const LinearPart> parts) {
+  std::int64_t outputs = 0;
+  for (const LinearPart& part : parts) outputs += part.weight.outputs;
+  return outputs;
+}
+
+std::int64_t outputs_per_task(std::int64_t most, std::int64_t outputs, std::int64_t row_tasks, int workers,
+                              std::int64_t step) {
+  const std::int64_t shared = divided_up(outputs * row_tasks, std::int64_t{4} * workers);
+  return divided_up(std::max<std::int64_t>(std::min(most, shared), 1), step) * step;
+}
+
+LinearTasks::Task LinearTasks::at(std::int64_t index) const {
+  return joined(index, index + 1);
+}
+
+LinearTasks::Task LinearTasks::joined(std::int64_t& index, std::int64_t last) const {
+  std::int64_t before = 0;
+  for (std::size_t part = 0; part < parts_.size(); ++part) {
+    const std::int64_t tasks = tasks_of(part);
+    if (index < before + tasks) {
+      const std::int64_t end = std::min(last, before + tasks);
+      const std::int64_t first = (index - before) * blocks_[part];
+      index = end;
+      return {&parts_[part], first, std::min((end - before) * blocks_[part], parts_[part].weight.outputs) - first};
+    }
+    before += tasks;
+  }
+  PRECIS_CHECK(false, "task {} of {}", index, count_);
+  return {};
+}
+
+Shares::Share Shares::next() {
+  std::int64_t first = next_.load(std::memory_order_relaxed);
+  while (first < count_) {
+    const std::int64_t last = first + share_of(count_ - first);
+    if (next_.compare_exchange_weak(first, last, std::memory_order_relaxed)) return {first, last};
+  }
+  return {};
+}
+
+LinearTile tile_of(const LinearTasks::Task& task, float* y) {
+  const LinearPart& part = *task.part;
+  LinearTile tile{};
+  tile.values = part.weight.row(task.first);
+  if (is_quantized(part.weight.format)) {
+    tile.scales = reinterpret_cast<const std::uint16_t*>(part.weight.row_scales(task.first));
+  }
+  tile.format = static_cast<Format>(part.weight.format);
+  tile.outputs = task.outputs;
+  tile.inputs = part.weight.inputs;
+  tile.bias = part.bias == nullptr ? nullptr : part.bias + task.first;
+  tile.y = y;
+  tile.y_stride = part.y_stride;
+  return tile;
+}
+
+}  // namespace precis::cpu

@@ -1,0 +1,98 @@
+// How the outputs of a product, or of several with the same rows, are cut into tasks, and how workers take them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "backend/cpu/kernels.h"
+#include "base/error.h"
+#include "device/ops.h"
+
+namespace precis::cpu {
+
+// What goes into products: some rows, normed on their way where there are weights for it.
+struct InputRows {
+  const float* x;
+  std::int64_t stride;
+  std::int64_t count;
+  std::int64_t inputs;
+  InputNorm norm;
+};
+
+// Of Form.
+constexpr std::size_t forms = 4;
+
+// What a product with `weight` takes its activations as. `exact`: as floats where they might be rounded to bf16.
+Form form_of(const WeightView& weight, const Kernels& kernels, bool exact);
+
+std::int64_t outputs_of(std::span<const LinearPart> parts);
+
+// Outputs of a task: `most`, but few enough for every worker to get some; a multiple of `step`.
+std::int64_t outputs_per_task(std::int64_t most, std::int64_t outputs, std::int64_t row_tasks, int workers,
+                              std::int64_t step);
+
+// For each part its blocks of outputs, one after the other.
+class LinearTasks {
+ public:
+  // `block_of(part)`: its outputs a task.
+  template <typename BlockOf>
+  LinearTasks(std::span<const LinearPart> parts, const BlockOf& block_of) : parts_(parts) {
+    PRECIS_CHECK(parts.size() <= most_parts, "{} parts", parts.size());
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      blocks_[i] = block_of(parts[i]);
+      count_ += tasks_of(i);
+    }
+  }
+
+  struct Task {
+    const LinearPart* part;
+    std::int64_t first;  // output
+    std::int64_t outputs;
+  };
+
+  std::int64_t count() const { return count_; }
+  Task at(std::int64_t index) const;
+  // As one, the tasks from `index` up to `last` that are of the same part; `index` becomes the first that is left.
+  Task joined(std::int64_t& index, std::int64_t last) const;
+
+ private:
+  static constexpr std::size_t most_parts = 8;
+
+  std::int64_t tasks_of(std::size_t part) const {
+    return (parts_[part].weight.outputs + blocks_[part] - 1) / blocks_[part];
+  }
+
+  std::span<const LinearPart> parts_;
+  std::int64_t blocks_[most_parts] = {};
+  std::int64_t count_ = 0;
+};
+
+// Hands out tasks [0, count) in shares that shrink: long ones first, as memory is read fastest in long streams, single
+// tasks last, so that the workers end together.
+class Shares {
+ public:
+  Shares(std::int64_t count, int workers) : count_(count), workers_(workers) {}
+
+  struct Share {
+    std::int64_t first = 0;
+    std::int64_t last = 0;  // first: nothing is left
+  };
+
+  // Any worker.
+  Share next();
+  // Tasks of a share at most.
+  std::int64_t longest() const { return share_of(count_); }
+
+ private:
+  std::int64_t share_of(std::int64_t left) const { return left / (2 * workers_) > 1 ? left / (2 * workers_) : 1; }
+
+  const std::int64_t count_;
+  const std::int64_t workers_;
+  std::atomic<std::int64_t> next_ = 0;
+};
+
+// What a tile takes of its task; the rows are left open. `y`: where the task's first output of the tile's first row is.
+LinearTile tile_of(const LinearTasks::Task& task, float* y);
+
+}  // namespace precis::cpu
