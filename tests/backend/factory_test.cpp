@@ -56,8 +56,9 @@ TEST(FactoryTest, OpensByName) {
 }
 
 TEST(FactoryTest, RefusesUnknownNamesAndThreads) {
-  EXPECT_EQ(message_of([] { open_backend("gpu", {}); }), "backend: unknown 'gpu', expected auto, cpu or reference");
-  EXPECT_EQ(message_of([] { open_backend("", {}); }), "backend: unknown '', expected auto, cpu or reference");
+  EXPECT_EQ(message_of([] { open_backend("gpu", {}); }),
+            "backend: unknown 'gpu', expected auto, cuda, cpu or reference");
+  EXPECT_EQ(message_of([] { open_backend("", {}); }), "backend: unknown '', expected auto, cuda, cpu or reference");
   EXPECT_EQ(message_of([] { open_backend("cpu", {.threads = -1}); }), "threads: -1, expected 0 (all cores) to 1024");
   EXPECT_EQ(message_of([] { open_backend("cpu", {.threads = 5000}); }),
             "threads: 5000, expected 0 (all cores) to 1024");
