@@ -1,7 +1,8 @@
 # What every target of ours is compiled with.
 add_library(precis_options INTERFACE)
 target_compile_options(precis_options INTERFACE
-  -Wall -Wextra -Wconversion -Werror -fno-omit-frame-pointer)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Werror;-fno-omit-frame-pointer>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wconversion,-Werror,-fno-omit-frame-pointer;-Werror=all-warnings>)
 if(PRECIS_SANITIZE)
   # Warnings stay warnings here: instrumented code makes GCC 12 warn of what cannot happen (its manual says so of
   # -Wmaybe-uninitialized). The release build, which CI makes first, has them as errors.
@@ -12,11 +13,20 @@ endif()
 target_include_directories(precis_options INTERFACE
   ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 
-# precis_room(NAME DEPENDS room... LINK library...): one static library a room, made of src/NAME/*.cpp.
+# precis_room(NAME [CUDA] DEPENDS room... LINK library...): one static library a room, made of src/NAME/*.cpp and, where
+# it says CUDA, of *.cu; such a room is empty in a build without CUDA.
 function(precis_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPENDS;LINK" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  cmake_parse_arguments(ROOM "CUDA" "" "DEPENDS;LINK" ${ARGN})
   string(REPLACE "/" "_" target "precis_${name}")
+  if(ROOM_CUDA AND NOT PRECIS_HAS_CUDA)
+    add_library(${target} INTERFACE)
+    return()
+  endif()
+  set(patterns ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  if(ROOM_CUDA)
+    list(APPEND patterns ${PROJECT_SOURCE_DIR}/src/${name}/*.cu)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   add_library(${target} STATIC ${sources})
   set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
   target_link_libraries(${target} PUBLIC precis_options)

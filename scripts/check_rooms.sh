@@ -9,6 +9,7 @@
 #   backend/NAME   is included by nobody but itself, the factory in src/backend, and tests/backend
 #   include/precis "precis/..." and standard headers
 #   tools          "precis/..." and its own files
+#                  CUDA headers are included in src/backend/cuda alone
 #   src            names a model family only in src/families; comments, RoPE types and src/text, which tells tokenizers
 #                  and templates apart, aside
 set -euo pipefail
@@ -67,6 +68,8 @@ check_includes() {
       path = code; sub(/^[^"<]*["<]/, "", path); quoted = (code ~ /include[ \t]*"/); sub(/[">].*$/, "", path)
       target = room_of(path)
       door = (path ~ /^precis\//)
+      if (path ~ /^(cuda|cublas|device_launch_parameters|mma\.h)/ && own != "backend/cuda")
+        say("\"" path "\": CUDA is known in src/backend/cuda alone")
       if (target ~ /^backend\// && own != target && own != "backend" && FILENAME !~ /^tests\/backend\//)
         say("\"" path "\": only the factory in src/backend includes a backend")
       else if (place == "src" && own != "") {
@@ -95,7 +98,7 @@ check() {
   rooms=$(mktemp)
   cd -- "$1"
   list_rooms . > "$rooms" || { rm -f -- "$rooms"; return 1; }
-  mapfile -d '' files < <(find src include tools tests -type f \( -name '*.h' -o -name '*.cpp' \) -print0 | sort -z)
+  mapfile -d '' files < <(find src include tools tests -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 | sort -z)
   if [ ! -s "$rooms" ] || [ ${#files[@]} -eq 0 ]; then
     echo "$1: no rooms or no source files found" >&2
     status=1
@@ -109,14 +112,15 @@ check() {
 
 # The self-test's tree: every line with a violation says so in a comment, and no other line may be reported.
 write_tree() {
-  mkdir -p "$1"/src/{base,kv,backend/{cpu,reference},model,families,runtime,engine,stray} "$1"/include/precis "$1"/tools \
+  mkdir -p "$1"/src/{base,kv,backend/{cpu,cuda,reference},model,families,runtime,engine,stray} "$1"/include/precis "$1"/tools \
     "$1"/tests/{backend,model}
   cat > "$1/src/CMakeLists.txt" << 'TREE'
 precis_room(base LINK fmt::fmt)
 precis_room(kv DEPENDS base)
 precis_room(backend/reference DEPENDS base)
 precis_room(backend/cpu DEPENDS base)
-precis_room(backend DEPENDS backend/reference backend/cpu)
+precis_room(backend/cuda CUDA DEPENDS base)
+precis_room(backend DEPENDS backend/reference backend/cpu backend/cuda)
 precis_room(model DEPENDS kv)
 precis_room(families DEPENDS model)
 precis_room(runtime DEPENDS model)
@@ -147,9 +151,19 @@ TREE
 #include "base/low.h"
 #include "backend/reference/ops.h"  // VIOLATION: one backend knows another
 TREE
+  cat > "$1/src/backend/cuda/rows.cu" << 'TREE'
+#include <cuda_runtime.h>
+#include "backend/cuda/rows.h"
+#include "kv/page.h"  // VIOLATION: no dependency of a device's kernels
+TREE
+  cat > "$1/src/backend/cuda/rows.cuh" << 'TREE'
+#include "base/low.h"
+#include "backend/cpu/ops.h"  // VIOLATION: one backend knows another
+TREE
   cat > "$1/src/model/decoder.cpp" << 'TREE'
 #include "base/low.h"
 #include "families/ksa.h"  // VIOLATION: upwards
+#include <cuda_runtime.h>  // VIOLATION: CUDA outside its room
 const char* rope = "llama3";
 bool is_qwen;  // VIOLATION: a family
 const char* type = "https://mistral.ai";  // VIOLATION: a family

@@ -16,7 +16,7 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
               "longest sequence, prompt and answer; 0: what the model was made for");
   flags.count("-t,--threads", "N", target.threads, 0, 1024,
               "threads of the cpu backend; 0: one a physical core (the numbers stay the same)");
-  flags.text("--backend", "NAME", target.backend, "auto, cpu, or reference (scalar, slow, the oracle)");
+  flags.text("--backend", "NAME", target.backend, "auto, cuda, cpu, or reference (scalar, slow, the oracle)");
   flags.text("--compute", "TYPE", target.compute, "K and V kept as bf16 (default) or f32");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8 or q4; default: as they are stored");

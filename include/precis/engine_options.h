@@ -20,7 +20,8 @@ struct EngineOptions {
   // With dummy_weights: the same seed gives the same weights, and so the same logits, on every machine.
   std::uint64_t dummy_seed = 0;
 
-  // Who computes: "auto" (the fastest that this machine has), "cpu", or "reference" (scalar, slow, the oracle).
+  // Who computes: "auto" (the fastest that this machine has), "cuda" (an NVIDIA GPU), "cpu", or "reference" (scalar,
+  // slow, the oracle).
   std::string backend = "auto";
 
   // Threads of the cpu backend. 0: one a physical core that this process may use. Results do not depend on it.

@@ -10,11 +10,12 @@ namespace precis {
 
 struct BackendOptions {
   int threads = 0;  // 0: as many as there are processors for this process
-  // Activations meet 16-bit weights as floats, where they might be rounded to bf16 to be faster.
+  // Activations meet weights as floats, where they might be rounded to 16 bits to be faster.
   bool exact_activations = false;
 };
 
-// `name`: "cpu", "reference" or "auto" (the fastest that this machine has). Throws Error that lists the names.
+// `name`: "cuda", "cpu", "reference" or "auto": cuda where this build has it and the machine a GPU for it, else cpu.
+// Throws Error that lists the names, or says why there is no cuda here.
 std::unique_ptr<Device> open_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace precis

@@ -50,6 +50,7 @@ struct RowBounds {
 struct TrackPages {
   const std::int32_t* pages = nullptr;
   std::int32_t first_page = 0;
+  std::int32_t count = 0;  // of pages
 };
 
 // Rows that belong to one sequence and follow each other in the step, with that sequence's pages.
@@ -70,7 +71,10 @@ struct AttentionArgs {
   std::int64_t heads = 0;
   float scale = 0;
   KvView kv;
-  std::span<const RowRun> runs;       // host memory of the span; they cover every row once
+  // Runs in order of their rows; they cover every row once. The same in host memory, to plan by, and in device memory;
+  // the page tables that both point to are device memory.
+  std::span<const RowRun> runs;
+  const RowRun* device_runs = nullptr;
   const RowBounds* bounds = nullptr;  // [rows]
 };
 

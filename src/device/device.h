@@ -44,7 +44,8 @@ class Device {
   virtual std::string description() const = 0;
 
   // `bytes` of memory aligned to 64, contents undefined until written; pages that are never touched cost nothing
-  // where the system can do that. Throws Error when there is not so much.
+  // where the system can do that. Operations that were called before the buffer is dropped may still use it. Throws
+  // Error when there is not so much.
   virtual Buffer allocate(std::int64_t bytes) = 0;
 
   // A host tensor where the operations can read it: the same memory on a CPU (and then aligned for its type), a copy

@@ -160,7 +160,7 @@ class Ops {
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
-  // The host's data where the device can read it until the next call with the same destination.
+  // The host's data where operations called later find it. The host may change its own right after the call.
   virtual void to_device(void* device, const void* host, std::int64_t bytes) = 0;
   // What the operations so far wrote at `device`, where the host can read it until the next operation: the memory
   // itself on a CPU, a copy elsewhere.

@@ -136,7 +136,8 @@ class Quantization {
     TextWindows windows = cut_calibration_text(TextCodec(options_.model), options_.calibration, spec_.context,
                                                options_.calibration_tokens);
     for (const auto& window : windows) report_.calibrated += static_cast<std::int64_t>(window.size());
-    device_ = open_backend("auto", {.threads = options_.threads});
+    // Weights are rounded on the CPU; the moments of their inputs are summed in floats.
+    device_ = open_backend("cpu", {.threads = options_.threads});
     calibrator_.emplace(checkpoint_, spec_, *quantizer_, *device_, std::move(windows));
   }
 

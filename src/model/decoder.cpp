@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/device_runs.h"
 #include "model/workspace.h"
 
 namespace precis {
@@ -17,7 +18,8 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry
       ops_(device.ops()),
       places_(static_cast<std::size_t>(spec.layers)),
       rope_(make_rope_table(spec.rope, spec.head_dim)),
-      work_(std::make_unique<Workspace>(spec, geometry.groups.size(), device, max_rows)) {
+      work_(std::make_unique<Workspace>(spec, geometry.groups.size(), device, max_rows)),
+      runs_(std::make_unique<DeviceRuns>(device)) {
   for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
     const std::vector<std::int32_t>& layers = geometry.groups[group].layers;
     for (std::size_t index = 0; index < layers.size(); ++index) {
@@ -34,7 +36,7 @@ std::int64_t Decoder::max_rows() const {
   return work_->max_rows;
 }
 std::int64_t Decoder::workspace_bytes() const {
-  return work_->bytes();
+  return work_->bytes() + runs_->bytes();
 }
 
 void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink) {
@@ -64,6 +66,7 @@ void Decoder::load_inputs(const StepInputs& inputs) {
   load(work_->logit_rows, inputs.logit_rows);
   for (std::size_t rule = 0; rule < inputs.bounds.size(); ++rule) load(work_->bounds[rule], inputs.bounds[rule]);
   for (std::size_t group = 0; group < inputs.slots.size(); ++group) load(work_->slots[group], inputs.slots[group]);
+  runs_->load(inputs.runs);
   ops_.rotation({.positions = work_->positions,
                  .frequencies = work_->frequencies,
                  .magnitude = rope_.magnitude,
@@ -100,7 +103,8 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .heads = spec_.heads,
                   .scale = 1 / std::sqrt(static_cast<float>(spec_.head_dim)),
                   .kv = kv,
-                  .runs = inputs.runs[place.group],
+                  .runs = runs_->on_host(place.group),
+                  .device_runs = runs_->on_device(place.group),
                   .bounds = work_->bounds[rule]});
 }
 

@@ -16,6 +16,7 @@
 
 namespace precis {
 
+class DeviceRuns;
 class Workspace;
 
 // Receives the logits of StepInputs::logit_rows in order: (index into logit_rows, [vocabulary] in host memory, valid
@@ -60,6 +61,7 @@ class Decoder {
   std::vector<LayerPlace> places_;  // [layers]
   RopeTable rope_;
   std::unique_ptr<Workspace> work_;
+  std::unique_ptr<DeviceRuns> runs_;
 };
 
 }  // namespace precis

@@ -17,7 +17,7 @@ struct StepInputs {
   std::vector<std::int32_t> positions;           // [rows]: for the rotation
   std::vector<std::vector<RowBounds>> bounds;    // [rules][rows]
   std::vector<std::vector<std::int64_t>> slots;  // [groups][rows]: where K and V go
-  std::vector<std::vector<RowRun>> runs;         // [groups]: pages by sequence
+  std::vector<std::vector<RowRun>> runs;         // [groups]: pages by sequence, in host memory
   std::vector<std::int32_t> logit_rows;          // rows whose logits are wanted, ascending
   std::vector<PageCopy> copies;                  // before anything is written
 

@@ -63,7 +63,8 @@ class StepBuilder {
 
   void begin_run(std::int64_t rows, const Sequence& sequence) {
     const auto track = [](const PageTable& table) {
-      return TrackPages{table.pages().data(), narrow<std::int32_t>(table.first_page())};
+      return TrackPages{table.pages().data(), narrow<std::int32_t>(table.first_page()),
+                        narrow<std::int32_t>(table.pages().size())};
     };
     for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
       inputs().runs[group].push_back({.first_row = narrow<std::int32_t>(inputs().rows()),

@@ -183,7 +183,7 @@ class AttentionProblem {
   }
 
   AttentionArgs arguments(float* out, std::span<const RowRun> runs, const float* q, const RowBounds* bounds) const {
-    return {q, stride_, out, shape_.heads, scale_, pool_.view, runs, bounds};
+    return {q, stride_, out, shape_.heads, scale_, pool_.view, runs, runs.data(), bounds};
   }
 
   TrackPages fill(Random& random, const std::vector<RowBounds>& rows, Bounds RowBounds::*track,
@@ -208,7 +208,7 @@ class AttentionProblem {
     const std::int64_t first = pages.begin()->first;
     table.assign(static_cast<std::size_t>(pages.rbegin()->first - first + 1), nowhere);
     for (const auto& [page, id] : pages) table[static_cast<std::size_t>(page - first)] = id;
-    return {table.data(), static_cast<std::int32_t>(first)};
+    return {table.data(), static_cast<std::int32_t>(first), static_cast<std::int32_t>(table.size())};
   }
 
   void write(Random& random, std::int64_t page, std::int64_t entry) {

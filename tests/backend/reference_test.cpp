@@ -180,8 +180,11 @@ TEST_F(ReferenceTest, AttentionIsSoftmaxOverTheVisibleSet) {
     }
     const std::vector<float> q = random_.normals(4 * 60);  // stride 60
     std::vector<float> out(4 * 48);
-    const RowRun run{0, 4, {text_pages.data(), 2}, {summary_pages.data(), 0}};
-    ops_.attention({q.data(), 60, out.data(), 6, 0.7F, pool.view, std::span(&run, 1), bounds.data()});
+    const RowRun run{0,
+                     4,
+                     {text_pages.data(), 2, static_cast<std::int32_t>(text_pages.size())},
+                     {summary_pages.data(), 0, static_cast<std::int32_t>(summary_pages.size())}};
+    ops_.attention({q.data(), 60, out.data(), 6, 0.7F, pool.view, std::span(&run, 1), &run, bounds.data()});
     for (std::size_t row = 0; row < 4; ++row) {
       for (std::size_t head = 0; head < 6; ++head) {
         std::vector<double> sum(8);

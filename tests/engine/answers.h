@@ -3,12 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "precis/engine.h"
 
 namespace precis::test {
+
+// The backend that whole engines are held against foreign numbers on: PRECIS_TEST_BACKEND, cpu without it.
+inline std::string test_backend() {
+  const char* given = std::getenv("PRECIS_TEST_BACKEND");
+  return given != nullptr ? given : "cpu";
+}
 
 struct Result {
   std::vector<std::int32_t> ids;  // the answer
@@ -56,6 +64,18 @@ inline double max_difference(std::span<const float> a, std::span<const float> b)
     if (!(difference <= most)) most = difference;  // a NaN stays
   }
   return most;
+}
+
+// |a - b| / |b|, of vectors.
+inline double relative_difference(std::span<const float> a, std::span<const float> b) {
+  if (a.size() != b.size()) return INFINITY;
+  double error = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    error += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(error / norm);
 }
 
 }  // namespace precis::test

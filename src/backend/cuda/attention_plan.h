@@ -1,0 +1,102 @@
+// Which of a call's rows are attended to by which kernels, planned from the runs alone: bounds lie on the device.
+//
+// Rows of short runs (decoding) are *split*: each row's entries are cut into stretches, a block computes one stretch of
+// one row for all query heads of a KV head, and a second kernel merges the stretches in order. How a row is cut is a
+// function of its bounds alone, so its bits are the same whatever stands beside it.
+//
+// Rows of long runs (prompts) are computed by tensor cores in *tiles*: 128 queries, which are some rows times the query
+// heads of a KV head, go through the entries 64 at a time.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "device/attention_args.h"
+
+namespace precis::cuda {
+
+// A head's dimensions at most.
+constexpr std::int64_t largest_head = 256;
+// Entries that are read together. Stretches are whole blocks, counted from the sequence's begin.
+constexpr int entry_block = 64;
+// Stretches of a row at most.
+constexpr int most_stretches = 128;
+// Query heads that a block of the split kernel holds; more of a KV head go through the entries again.
+constexpr int most_split_heads = 8;
+constexpr int tile_queries = 128;
+constexpr int most_pieces = 128;
+
+// Rows of one run, in a launch.
+struct AttentionPiece {
+  std::int32_t run;    // index
+  std::int32_t first;  // row of the run
+  std::int32_t rows;
+  std::int32_t at;  // index in the launch of its first row (split) or first tile
+};
+
+// Passed to kernels by value.
+struct AttentionBatch {
+  const float* q;
+  std::int64_t q_stride;
+  float* out;
+  const RowRun* runs;
+  const RowBounds* bounds;
+  KvView kv;
+  float scale;  // of scores, times log2(e): weights are powers of 2
+  std::int32_t heads;
+  std::int32_t page_shift;  // page_entries is 1 << page_shift, or < 0 where it is no power of 2
+  std::int32_t count;       // of pieces
+  AttentionPiece pieces[most_pieces];
+};
+
+struct SplitArgs {
+  AttentionBatch batch;
+  std::int32_t rows;       // in all pieces
+  std::int32_t most_rows;  // of a piece
+  std::int32_t slots;      // blocks that share a row's stretches
+  std::int32_t stretches;  // of a row at most
+  // Each stretch's outputs [rows, heads, stretches, head_dim], before they are divided by the sums of their weights,
+  // and [rows, heads, stretches, 2]: the largest score and that sum.
+  float* outputs;
+  float* sums;
+};
+
+struct TileArgs {
+  AttentionBatch batch;
+  std::int32_t tiles;
+};
+
+void launch_split_attention(const SplitArgs& args, cudaStream_t stream);
+void launch_tile_attention(const TileArgs& args, cudaStream_t stream);
+
+class AttentionPlan {
+ public:
+  AttentionPlan();
+
+  void make(const AttentionArgs& args);
+
+  // What the split batches need together, as they follow each other: as much as the largest.
+  std::int64_t partial_floats() const { return partial_floats_; }
+  void set_partials(float* partials);
+
+  const std::vector<SplitArgs>& split_batches() const { return splits_; }
+  const std::vector<TileArgs>& tile_batches() const { return tiles_; }
+
+ private:
+  bool fits_tiles(const AttentionArgs& args, const RowRun& run) const;
+  AttentionBatch empty_batch(const AttentionArgs& args) const;
+  void add_split(const AttentionArgs& args, std::int32_t run);
+  void add_tiles(const AttentionArgs& args, std::int32_t run);
+  void finish_splits(const AttentionArgs& args);
+
+  std::int32_t processors_ = 0;
+  std::int32_t most_rows_ = 0;  // of a split batch, for its partials to stay small
+  std::int32_t stretches_ = 0;  // of a row at most, by the pages that there are
+  std::vector<SplitArgs> splits_;
+  std::vector<TileArgs> tiles_;
+  std::int64_t partial_floats_ = 0;
+};
+
+}  // namespace precis::cuda

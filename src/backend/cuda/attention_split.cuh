@@ -1,0 +1,322 @@
+// Attention for rows of which there are few: a block computes stretches of one row's entries for the query heads of one
+// KV head. Compiled for each type of K and V in a file of its own.
+#pragma once
+
+#include "backend/cuda/attention_view.cuh"
+#include "backend/cuda/check.h"
+#include "backend/cuda/numbers.cuh"
+
+namespace precis::cuda {
+
+constexpr int split_warps = 4;
+constexpr int split_threads = split_warps * warp_lanes;
+// Dimensions of a head that a lane holds.
+constexpr int lane_dims = 8;
+// A score that every other one outweighs; finite, so that no difference of two is no number.
+constexpr float no_score = -1e30F;
+
+// 8 elements of K or V as they lie in memory.
+template <typename Element>
+struct Elements;
+
+template <>
+struct Elements<__nv_bfloat16> {
+  static constexpr int entries_at_once = 4;
+
+  __device__ void load(const std::byte* from, int dim) { raw = *reinterpret_cast<const uint4*>(from + 2 * dim); }
+  __device__ void clear() { raw = make_uint4(0, 0, 0, 0); }
+  __device__ void read(float (&to)[lane_dims]) const {
+    to[0] = first_bf16(raw.x);
+    to[1] = second_bf16(raw.x);
+    to[2] = first_bf16(raw.y);
+    to[3] = second_bf16(raw.y);
+    to[4] = first_bf16(raw.z);
+    to[5] = second_bf16(raw.z);
+    to[6] = first_bf16(raw.w);
+    to[7] = second_bf16(raw.w);
+  }
+
+  uint4 raw;
+};
+
+template <>
+struct Elements<float> {
+  static constexpr int entries_at_once = 2;
+
+  __device__ void load(const std::byte* from, int dim) {
+    low = *reinterpret_cast<const float4*>(from + 4 * dim);
+    high = *reinterpret_cast<const float4*>(from + 4 * dim + 16);
+  }
+  __device__ void clear() { low = high = make_float4(0, 0, 0, 0); }
+  __device__ void read(float (&to)[lane_dims]) const {
+    to[0] = low.x;
+    to[1] = low.y;
+    to[2] = low.z;
+    to[3] = low.w;
+    to[4] = high.x;
+    to[5] = high.y;
+    to[6] = high.z;
+    to[7] = high.w;
+  }
+
+  float4 low;
+  float4 high;
+};
+
+// What `heads` query heads of a row have attended to so far. A team of `lanes` neighbours holds a head's dimensions;
+// each team sees every (teams)th entry.
+template <typename Element, int lanes, int heads>
+struct SplitState {
+  static constexpr int warp_teams = warp_lanes / lanes;
+  static constexpr int teams = split_warps * warp_teams;
+  static constexpr int dims = lanes * lane_dims;
+
+  __device__ SplitState(const AttentionBatch& batch, int row, int first_head, int head_count)
+      : dim(static_cast<int>(threadIdx.x) % lanes * lane_dims), holds(dim < batch.kv.head_dim) {
+#pragma unroll
+    for (int h = 0; h < heads; ++h) {
+      const float* from = batch.q + row * batch.q_stride + (first_head + h) * batch.kv.head_dim + dim;
+#pragma unroll
+      for (int i = 0; i < lane_dims; ++i) q[h][i] = holds && h < head_count ? from[i] * batch.scale : 0;
+    }
+    clear();
+  }
+
+  __device__ void clear() {
+#pragma unroll
+    for (int h = 0; h < heads; ++h) {
+      most[h] = no_score;
+      sum[h] = 0;
+#pragma unroll
+      for (int i = 0; i < lane_dims; ++i) out[h][i] = 0;
+    }
+  }
+
+  __device__ void attend(const TrackKeys& keys, std::int64_t value_offset, const Bounds& bounds) {
+    constexpr int at_once = Elements<Element>::entries_at_once;
+    const int team = static_cast<int>(threadIdx.x) / lanes;
+    for (int begin = bounds.low; begin < bounds.high; begin += teams * at_once) {
+      Elements<Element> k[at_once];
+      Elements<Element> v[at_once];
+      bool seen[at_once];
+#pragma unroll
+      for (int e = 0; e < at_once; ++e) {
+        const int entry = begin + e * teams + team;
+        seen[e] = entry < bounds.high;
+        if (seen[e] && holds) {
+          const std::byte* key = keys.key(entry);
+          k[e].load(key, dim);
+          v[e].load(key + value_offset, dim);
+        } else {
+          k[e].clear();
+          v[e].clear();
+        }
+      }
+      float weights[at_once][heads];
+      score(k, seen, weights);
+      weigh(weights);
+      add(v, weights);
+    }
+  }
+
+  // Of all teams of the warp, into the first one.
+  __device__ void merge_warp() {
+#pragma unroll
+    for (int distance = lanes; distance < warp_lanes; distance *= 2) {
+#pragma unroll
+      for (int h = 0; h < heads; ++h) {
+        const float other_most = __shfl_xor_sync(all_lanes, most[h], distance);
+        const float other_sum = __shfl_xor_sync(all_lanes, sum[h], distance);
+        const float new_most = fmaxf(most[h], other_most);
+        const float own = exp2f(most[h] - new_most);
+        const float other = exp2f(other_most - new_most);
+        most[h] = new_most;
+        sum[h] = sum[h] * own + other_sum * other;
+#pragma unroll
+        for (int i = 0; i < lane_dims; ++i) {
+          const float other_out = __shfl_xor_sync(all_lanes, out[h][i], distance);
+          out[h][i] = out[h][i] * own + other_out * other;
+        }
+      }
+    }
+  }
+
+  float q[heads][lane_dims];  // times the scores' scale
+  float out[heads][lane_dims];
+  float most[heads];  // the largest score so far
+  float sum[heads];   // of weights, relative to it
+  int dim;            // this lane's first
+  bool holds;         // whether the head has that dimension
+
+ private:
+  static constexpr int at_once = Elements<Element>::entries_at_once;
+
+  __device__ void score(const Elements<Element> (&k)[at_once], const bool (&seen)[at_once],
+                        float (&scores)[at_once][heads]) const {
+#pragma unroll
+    for (int e = 0; e < at_once; ++e) {
+      float values[lane_dims];
+      k[e].read(values);
+#pragma unroll
+      for (int h = 0; h < heads; ++h) {
+        float dot = 0;
+#pragma unroll
+        for (int i = 0; i < lane_dims; ++i) dot = fmaf(q[h][i], values[i], dot);
+        dot = lane_sum<lanes>(dot);
+        scores[e][h] = seen[e] ? dot : -INFINITY;
+      }
+    }
+  }
+
+  // Scores -> weights relative to the largest score so far.
+  __device__ void weigh(float (&scores)[at_once][heads]) {
+#pragma unroll
+    for (int h = 0; h < heads; ++h) {
+      float new_most = most[h];
+#pragma unroll
+      for (int e = 0; e < at_once; ++e) new_most = fmaxf(new_most, scores[e][h]);
+      const float fall = exp2f(most[h] - new_most);
+      most[h] = new_most;
+      sum[h] *= fall;
+#pragma unroll
+      for (int i = 0; i < lane_dims; ++i) out[h][i] *= fall;
+#pragma unroll
+      for (int e = 0; e < at_once; ++e) {
+        scores[e][h] = exp2f(scores[e][h] - new_most);
+        sum[h] += scores[e][h];
+      }
+    }
+  }
+
+  __device__ void add(const Elements<Element> (&v)[at_once], const float (&weights)[at_once][heads]) {
+#pragma unroll
+    for (int e = 0; e < at_once; ++e) {
+      float values[lane_dims];
+      v[e].read(values);
+#pragma unroll
+      for (int h = 0; h < heads; ++h) {
+#pragma unroll
+        for (int i = 0; i < lane_dims; ++i) out[h][i] = fmaf(weights[e][h], values[i], out[h][i]);
+      }
+    }
+  }
+};
+
+// The warps' shares of a stretch.
+template <int heads, int dims>
+struct SplitShares {
+  float out[split_warps][heads][dims];
+  float most[split_warps][heads];
+  float sum[split_warps][heads];
+};
+
+// Adds up the warps' shares in their order and writes the stretch's partial result.
+template <int heads, int dims>
+__device__ void write_stretch(const SplitArgs& args, const SplitShares<heads, dims>& shares, int row, int first_head,
+                              int head_count, int stretch) {
+  const int head_dim = static_cast<int>(args.batch.kv.head_dim);
+  for (int index = static_cast<int>(threadIdx.x); index < head_count * head_dim; index += split_threads) {
+    const int h = index / head_dim;
+    const int i = index % head_dim;
+    float most = shares.most[0][h];
+#pragma unroll
+    for (int warp = 1; warp < split_warps; ++warp) most = fmaxf(most, shares.most[warp][h]);
+    float out = 0;
+    float sum = 0;
+#pragma unroll
+    for (int warp = 0; warp < split_warps; ++warp) {
+      const float weight = exp2f(shares.most[warp][h] - most);
+      out = fmaf(weight, shares.out[warp][h][i], out);
+      sum = fmaf(weight, shares.sum[warp][h], sum);
+    }
+    const std::int64_t at =
+        (static_cast<std::int64_t>(row) * args.batch.heads + first_head + h) * args.stretches + stretch;
+    args.outputs[at * head_dim + i] = out;
+    if (i == 0) {
+      args.sums[2 * at] = most;
+      args.sums[2 * at + 1] = sum;
+    }
+  }
+}
+
+// Grid: (slots * kv_heads, rows of a piece, pieces). The stretches of a row are divided among the slots.
+template <typename Element, int lanes, int heads>
+__global__ void __launch_bounds__(split_threads) split_kernel(const __grid_constant__ SplitArgs args) {
+  using State = SplitState<Element, lanes, heads>;
+  __shared__ SplitShares<heads, State::dims> shares;
+  const AttentionBatch& batch = args.batch;
+  const AttentionPiece& piece = batch.pieces[blockIdx.z];
+  const int in_piece = static_cast<int>(blockIdx.y);
+  if (in_piece >= piece.rows) return;
+  const RowRun run = batch.runs[piece.run];
+  const int row = run.first_row + piece.first + in_piece;
+  const Stretches stretches(batch.bounds[row]);
+  const int kv_heads = static_cast<int>(batch.kv.kv_heads);
+  const int kv_head = static_cast<int>(blockIdx.x) % kv_heads;
+  const int slot = static_cast<int>(blockIdx.x) / kv_heads;
+  if (slot >= stretches.count) return;
+  const TrackKeys summaries(batch, run.summary, kv_head);
+  const TrackKeys texts(batch, run.text, kv_head);
+  const int group = batch.heads / kv_heads;
+  for (int in_group = 0; in_group < group; in_group += heads) {
+    const int first_head = kv_head * group + in_group;
+    const int head_count = min(heads, group - in_group);
+    State state(batch, row, first_head, head_count);
+    for (int stretch = slot; stretch < stretches.count; stretch += args.slots) {
+      state.clear();
+      state.attend(summaries, batch.kv.value_offset, stretches.summary_of(stretch));
+      state.attend(texts, batch.kv.value_offset, stretches.text_of(stretch));
+      state.merge_warp();
+      __syncthreads();  // the shares of the stretch before are written out
+      const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
+      const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
+      if (lane < lanes) {
+#pragma unroll
+        for (int h = 0; h < heads; ++h) {
+#pragma unroll
+          for (int i = 0; i < lane_dims; ++i) shares.out[warp][h][state.dim + i] = state.out[h][i];
+          if (lane == 0) {
+            shares.most[warp][h] = state.most[h];
+            shares.sum[warp][h] = state.sum[h];
+          }
+        }
+      }
+      __syncthreads();
+      write_stretch(args, shares, piece.at + in_piece, first_head, head_count, stretch);
+    }
+  }
+}
+
+template <typename Element, int lanes>
+void launch_split_lanes(const SplitArgs& args, cudaStream_t stream) {
+  const AttentionBatch& batch = args.batch;
+  const std::int64_t group = batch.heads / batch.kv.kv_heads;
+  const dim3 grid(static_cast<unsigned>(args.slots * batch.kv.kv_heads), static_cast<unsigned>(args.most_rows),
+                  static_cast<unsigned>(batch.count));
+  if (group == 1) {
+    split_kernel<Element, lanes, 1><<<grid, split_threads, 0, stream>>>(args);
+  } else if (group <= 4) {
+    split_kernel<Element, lanes, 4><<<grid, split_threads, 0, stream>>>(args);
+  } else {
+    split_kernel<Element, lanes, most_split_heads><<<grid, split_threads, 0, stream>>>(args);
+  }
+  check_launch("split_attention");
+}
+
+template <typename Element>
+void launch_split_kernel(const SplitArgs& args, cudaStream_t stream) {
+  const std::int64_t dim = args.batch.kv.head_dim;
+  if (dim <= 8 * lane_dims) {
+    launch_split_lanes<Element, 8>(args, stream);
+  } else if (dim <= 16 * lane_dims) {
+    launch_split_lanes<Element, 16>(args, stream);
+  } else {
+    launch_split_lanes<Element, 32>(args, stream);
+  }
+}
+
+// attention_split_bf16.cu, attention_split_f32.cu
+void launch_split_bf16(const SplitArgs& args, cudaStream_t stream);
+void launch_split_f32(const SplitArgs& args, cudaStream_t stream);
+
+}  // namespace precis::cuda

@@ -1,0 +1,79 @@
+// Where entries lie and which of them a row sees, for the attention kernels.
+#pragma once
+
+#include "backend/cuda/attention_plan.h"
+
+namespace precis::cuda {
+
+// Keys of one KV head of one track. `page_entries` is `1 << shift` unless shift < 0.
+struct TrackKeys {
+  __device__ TrackKeys(const AttentionBatch& batch, const TrackPages& track, int kv_head)
+      : pages(track.pages),
+        first_page(track.first_page),
+        page_entries(static_cast<int>(batch.kv.page_entries)),
+        shift(batch.page_shift),
+        page_bytes(batch.kv.page_bytes),
+        entry_bytes(static_cast<int>(batch.kv.head_dim) * (batch.kv.type == DType::f32 ? 4 : 2)),
+        head(batch.kv.base + batch.kv.layer_offset +
+             static_cast<std::int64_t>(kv_head) * batch.kv.page_entries * entry_bytes) {}
+
+  // Of an entry that somebody sees: no other has a page.
+  __device__ const std::byte* key(int entry) const {
+    const int page = shift >= 0 ? entry >> shift : entry / page_entries;
+    const int in_page = entry - page * page_entries;
+    return head + __ldg(pages + (page - first_page)) * page_bytes + in_page * entry_bytes;
+  }
+
+  const std::int32_t* pages;
+  int first_page;
+  int page_entries;
+  int shift;
+  std::int64_t page_bytes;
+  int entry_bytes;
+  const std::byte* head;
+};
+
+// Blocks of entries that an interval touches: [first, first + count).
+struct EntryBlocks {
+  __device__ explicit EntryBlocks(const Bounds& bounds)
+      : first(bounds.low / entry_block),
+        count(bounds.low < bounds.high ? (bounds.high + entry_block - 1) / entry_block - first : 0) {}
+
+  int first;
+  int count;
+};
+
+// How a row's entries are cut: the blocks of its summary track and then those of its text track, equally many to a
+// stretch. A function of the row's bounds alone.
+struct Stretches {
+  __device__ explicit Stretches(const RowBounds& of) : bounds(of), summary(of.summary), text(of.text) {
+    const int blocks = summary.count + text.count;
+    blocks_each = 1;
+    while ((blocks + blocks_each - 1) / blocks_each > most_stretches) blocks_each *= 2;
+    count = (blocks + blocks_each - 1) / blocks_each;
+  }
+
+  __device__ Bounds summary_of(int stretch) const {
+    return cut(bounds.summary, summary, stretch * blocks_each, (stretch + 1) * blocks_each);
+  }
+  __device__ Bounds text_of(int stretch) const {
+    return cut(bounds.text, text, stretch * blocks_each - summary.count, (stretch + 1) * blocks_each - summary.count);
+  }
+
+  RowBounds bounds;
+  EntryBlocks summary;
+  EntryBlocks text;
+  int blocks_each;
+  int count;
+
+ private:
+  // The part of `whole` that lies in its blocks [from, to).
+  static __device__ Bounds cut(const Bounds& whole, const EntryBlocks& blocks, int from, int to) {
+    from = max(from, 0);
+    to = min(to, blocks.count);
+    if (from >= to) return {0, 0};
+    return {max(whole.low, (blocks.first + from) * entry_block), min(whole.high, (blocks.first + to) * entry_block)};
+  }
+};
+
+}  // namespace precis::cuda

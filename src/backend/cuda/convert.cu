@@ -1,0 +1,108 @@
+// Operands and results of products with many rows, which cuBLASLt computes.
+#include <algorithm>
+
+#include "backend/cuda/check.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/numbers.cuh"
+#include "backend/cuda/weights.cuh"
+
+namespace precis::cuda {
+namespace {
+
+constexpr int threads = 256;
+constexpr std::int64_t most_grid_rows = 65535;
+
+__device__ inline void set(float* to, float value) {
+  *to = value;
+}
+__device__ inline void set(__half* to, float value) {
+  *to = __float2half_rn(value);
+}
+__device__ inline void set(__nv_bfloat16* to, float value) {
+  *to = __float2bfloat16_rn(value);
+}
+
+template <typename To>
+__global__ void round_kernel(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, To* to) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= inputs) return;
+  for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) set(to + row * inputs + i, x[row * x_stride + i]);
+}
+
+// One chunk a thread.
+template <WeightFormat format, typename To>
+__global__ void dequantize_kernel(const std::uint8_t* values, const std::uint16_t* scales, std::int64_t row_bytes,
+                                  std::int64_t row_scales, std::int64_t outputs, int inputs, To* to) {
+  using Part = Chunk<format>;
+  const std::int64_t chunks = inputs / Part::inputs;
+  const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (index >= outputs * chunks) return;
+  const std::int64_t output = index / chunks;
+  const Part chunk(values + output * row_bytes, scales + output * row_scales, inputs, static_cast<int>(index % chunks));
+#pragma unroll
+  for (int run = 0; run < Part::runs; ++run) {
+    float w[Part::width];
+    chunk.read(run, w);
+    To* at = to + output * inputs + chunk.at(run);
+#pragma unroll
+    for (int i = 0; i < Part::width; ++i) set(at + i, w[i]);
+  }
+}
+
+__global__ void add_bias_kernel(const float* bias, float* y, std::int64_t y_stride, std::int64_t rows,
+                                std::int64_t outputs) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= outputs) return;
+  for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) y[row * y_stride + i] += bias[i];
+}
+
+dim3 grid_of(std::int64_t width, std::int64_t rows) {
+  return {static_cast<unsigned>(blocks_for(width, threads)), static_cast<unsigned>(std::min(rows, most_grid_rows))};
+}
+
+template <typename To>
+void dequantize(const WeightView& weight, To* to, cudaStream_t stream) {
+  for_format(weight.format, [&](auto constant) {
+    constexpr WeightFormat format = decltype(constant)::value;
+    const std::int64_t chunks = weight.outputs * weight.inputs / Chunk<format>::inputs;
+    dequantize_kernel<format><<<static_cast<unsigned>(blocks_for(chunks, threads)), threads, 0, stream>>>(
+        reinterpret_cast<const std::uint8_t*>(weight.data), reinterpret_cast<const std::uint16_t*>(weight.scales),
+        value_row_bytes(format, weight.inputs), scale_row_bytes(format, weight.inputs) / 2, weight.outputs,
+        static_cast<int>(weight.inputs), to);
+  });
+  check_launch("dequantize");
+}
+
+}  // namespace
+
+bool has_chunks(WeightFormat format, std::int64_t inputs) {
+  if (is_quantized(format)) return true;  // always whole blocks
+  return inputs % (format == WeightFormat::f32 ? 4 : 8) == 0;
+}
+
+void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
+                  void* to, cudaStream_t stream) {
+  if (operand == Operand::bf16) {
+    round_kernel<<<grid_of(inputs, rows), threads, 0, stream>>>(x, x_stride, rows, inputs,
+                                                                static_cast<__nv_bfloat16*>(to));
+  } else {
+    round_kernel<<<grid_of(inputs, rows), threads, 0, stream>>>(x, x_stride, rows, inputs, static_cast<__half*>(to));
+  }
+  check_launch("round");
+}
+
+void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream) {
+  if (operand == Operand::f32) {
+    dequantize(weight, static_cast<float*>(to), stream);
+  } else {
+    dequantize(weight, static_cast<__nv_bfloat16*>(to), stream);
+  }
+}
+
+void launch_add_bias(const float* bias, float* y, std::int64_t y_stride, std::int64_t rows, std::int64_t outputs,
+                     cudaStream_t stream) {
+  add_bias_kernel<<<grid_of(outputs, rows), threads, 0, stream>>>(bias, y, y_stride, rows, outputs);
+  check_launch("add_bias");
+}
+
+}  // namespace precis::cuda

@@ -1,0 +1,136 @@
+// Products: by own kernels for few rows, where reading the weights is what takes time; by cuBLASLt for many.
+#include <algorithm>
+
+#include "backend/cuda/cuda_ops.h"
+#include "backend/cuda/kernels.h"
+#include "base/checked.h"
+
+namespace precis::cuda {
+namespace {
+
+// Rows up to which the weights are rather read twice than multiplied by tensor cores.
+constexpr std::int64_t few_rows = 2 * few_rows_block;
+// Rows that are converted and multiplied at a time: bounds the scratch memory.
+constexpr std::int64_t rows_at_a_time = 8192;
+// Of weights dequantized at a time.
+constexpr std::int64_t stripe_bytes = 64 << 20;
+
+Operand operand_of(WeightFormat format, bool exact) {
+  if (exact || format == WeightFormat::f32) return Operand::f32;
+  return format == WeightFormat::f16 ? Operand::f16 : Operand::bf16;
+}
+
+bool is_stored_as(WeightFormat format, Operand operand) {
+  return !is_quantized(format) && operand_of(format, false) == operand;
+}
+
+}  // namespace
+
+void CudaOps::linear(const LinearArgs& args) {
+  if (args.rows == 0 || args.parts.empty()) return;
+  if (args.rows <= few_rows) return linear_few(args);
+  for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
+    linear_many(args, row, std::min(rows_at_a_time, args.rows - row));
+  }
+}
+
+// Parts of one format share a launch.
+void CudaOps::linear_few(const LinearArgs& args) {
+  FewRows few{.x = args.x,
+              .x_stride = args.x_stride,
+              .rows = narrow<std::int32_t>(args.rows),
+              .inputs = 0,
+              .format = WeightFormat::bf16,
+              .accumulate = args.accumulate,
+              .count = 0,
+              .parts = {}};
+  const auto flush = [&] {
+    if (few.count > 0) launch_few_rows(few, stream());
+    few.count = 0;
+  };
+  for (const LinearPart& part : args.parts) {
+    if (few.count == few_rows_parts || (few.count > 0 && few.format != part.weight.format)) flush();
+    few.format = part.weight.format;
+    few.inputs = narrow<std::int32_t>(part.weight.inputs);
+    few.parts[few.count++] = {.values = part.weight.data,
+                              .scales = part.weight.scales,
+                              .bias = part.bias,
+                              .y = part.y,
+                              .y_stride = part.y_stride,
+                              .outputs = narrow<std::int32_t>(part.weight.outputs)};
+  }
+  flush();
+}
+
+void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows) {
+  LinearArgs some = args;
+  some.x += first_row * args.x_stride;
+  some.rows = rows;
+  const void* rounded = nullptr;  // x as the operand of the part before
+  Operand rounded_as = Operand::f32;
+  for (const LinearPart& whole : args.parts) {
+    LinearPart part = whole;
+    part.y += first_row * part.y_stride;
+    const WeightView& weight = part.weight;
+    const Operand operand = operand_of(weight.format, exact_activations_);
+    Product product{.operand = operand,
+                    .x = some.x,
+                    .x_stride = some.x_stride,
+                    .y = part.y,
+                    .y_stride = part.y_stride,
+                    .rows = rows,
+                    .outputs = weight.outputs,
+                    .inputs = weight.inputs,
+                    .accumulate = args.accumulate};
+    if (operand != Operand::f32) {
+      if (rounded == nullptr || rounded_as != operand) {
+        void* to = activations_.get<std::uint16_t>(rows * weight.inputs);
+        launch_round(some.x, some.x_stride, rows, weight.inputs, operand, to, stream());
+        rounded = to;
+        rounded_as = operand;
+      }
+      product.x = rounded;
+      product.x_stride = weight.inputs;
+    }
+    if (multiply(some, part, product)) {
+      if (part.bias != nullptr) {
+        launch_add_bias(part.bias, part.y, part.y_stride, rows, weight.outputs, stream());
+      }
+      continue;
+    }
+    some.parts = std::span(&part, 1);
+    linear_few(some);
+  }
+}
+
+// Without bias. False, and nothing is done, where there is no way.
+bool CudaOps::multiply(const LinearArgs& args, const LinearPart& part, Product product) {
+  const WeightView& weight = part.weight;
+  if (is_stored_as(weight.format, product.operand)) {
+    product.weights = weight.data;
+    return products_.multiply(product);
+  }
+  if (!has_chunks(weight.format, weight.inputs)) return false;
+  const std::int64_t row_bytes = weight.inputs * (product.operand == Operand::f32 ? 4 : 2);
+  const std::int64_t most = std::clamp<std::int64_t>(stripe_bytes / row_bytes, 1, weight.outputs);
+  for (std::int64_t output = 0; output < weight.outputs; output += most) {
+    WeightView stripe = weight;
+    stripe.data = weight.row(output);
+    stripe.scales = weight.row_scales(output);
+    stripe.outputs = std::min(most, weight.outputs - output);
+    void* dequantized = weights_.get<std::byte>(most * row_bytes);
+    launch_dequantize(stripe, product.operand, dequantized, stream());
+    product.weights = dequantized;
+    product.y = part.y + output;
+    product.outputs = stripe.outputs;
+    if (products_.multiply(product)) continue;
+    // Rows of some lengths have no kernel: as few at a time as the own one takes.
+    const LinearPart one{stripe, nullptr, product.y, part.y_stride};
+    LinearArgs own = args;
+    own.parts = std::span(&one, 1);
+    linear_few(own);
+  }
+  return true;
+}
+
+}  // namespace precis::cuda

@@ -1,0 +1,94 @@
+#include "backend/cuda/cuda_ops.h"
+
+#include <algorithm>
+
+#include "backend/cuda/check.h"
+#include "backend/cuda/kernels.h"
+#include "base/error.h"
+
+namespace precis::cuda {
+namespace {
+
+// Of the memory that results are read back through.
+constexpr std::int64_t least_readback = 1 << 20;
+
+void expect_head(const KvView& kv) {
+  if (kv.head_dim % 8 != 0 || kv.head_dim > largest_head) {
+    fail("head_dim: {}, the cuda backend takes multiples of 8 up to {}", kv.head_dim, largest_head);
+  }
+}
+
+}  // namespace
+
+CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
+    : stream_(stream),
+      exact_activations_(exact_activations),
+      staging_(stream),
+      products_(stream),
+      activations_(stream),
+      weights_(stream),
+      partials_(stream) {}
+
+void CudaOps::embed(const EmbedArgs& args) {
+  launch_embed(args, stream());
+}
+
+void CudaOps::rms_norm(const RmsNormArgs& args) {
+  launch_rms_norm(args, stream());
+}
+
+void CudaOps::rotation(const RotationArgs& args) {
+  launch_rotation(args, stream());
+}
+
+void CudaOps::place(const PlaceArgs& args) {
+  expect_head(args.kv);
+  launch_place(args, stream());
+}
+
+void CudaOps::attention(const AttentionArgs& args) {
+  if (args.runs.empty()) return;
+  expect_head(args.kv);
+  attention_.make(args);
+  if (attention_.partial_floats() > 0) attention_.set_partials(partials_.get<float>(attention_.partial_floats()));
+  for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
+  for (const TileArgs& batch : attention_.tile_batches()) launch_tile_attention(batch, stream());
+}
+
+void CudaOps::gate(const GateArgs& args) {
+  launch_gate(args, stream());
+}
+
+void CudaOps::gather(const GatherArgs& args) {
+  launch_gather(args, stream());
+}
+
+void CudaOps::copy_pages(const CopyPagesArgs& args) {
+  for (const PageCopy& copy : args.copies) {  // in order, as everything in the stream
+    check(cudaMemcpyAsync(args.base + copy.to * args.page_bytes, args.base + copy.from * args.page_bytes,
+                          static_cast<std::size_t>(args.page_bytes), cudaMemcpyDeviceToDevice, stream()),
+          "cudaMemcpyAsync of a page");
+  }
+}
+
+void CudaOps::to_device(void* device, const void* host, std::int64_t bytes) {
+  staging_.copy(device, host, bytes);
+}
+
+const void* CudaOps::on_host(const void* device, std::int64_t bytes) {
+  if (bytes > readback_bytes_) {
+    readback_.reset();  // first: nothing reads it any more
+    readback_bytes_ = 0;
+    const std::int64_t wanted = std::max(bytes, least_readback);
+    readback_ = allocate_pinned(wanted);
+    readback_bytes_ = wanted;
+  }
+  if (bytes > 0) {
+    check(cudaMemcpyAsync(readback_.get(), device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
+          "cudaMemcpyAsync to the host");
+  }
+  stream_->synchronize();
+  return readback_.get();
+}
+
+}  // namespace precis::cuda

@@ -1,0 +1,106 @@
+#include "backend/cuda/device_memory.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cuda/check.h"
+#include "base/error.h"
+#include "base/units.h"
+
+namespace precis::cuda {
+namespace {
+
+constexpr std::int64_t block_bytes = 8 << 20;
+constexpr std::size_t ring_blocks = 4;
+// Pieces in a block begin at multiples of this.
+constexpr std::int64_t piece_alignment = 256;
+
+}  // namespace
+
+Stream::Stream() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+
+Stream::~Stream() {
+  cudaStreamDestroy(stream_);
+}
+
+void Stream::synchronize() const {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+Buffer allocate_device(const std::shared_ptr<Stream>& stream, std::int64_t bytes) {
+  PRECIS_CHECK(bytes >= 0, "{}", bytes);
+  void* memory = nullptr;
+  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
+  const cudaError_t status = cudaMalloc(&memory, size);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0;
+    std::size_t total = 0;
+    cudaMemGetInfo(&free, &total);
+    fail("cuda: cannot allocate {}: {} of the GPU's {} are free", shown_bytes(static_cast<double>(bytes)),
+         shown_bytes(static_cast<double>(free)), shown_bytes(static_cast<double>(total)));
+  }
+  check(status, "cudaMalloc");
+  return Buffer(std::shared_ptr<void>(memory,
+                                      [stream](void* old) {
+                                        // On a device that has failed there is nobody to be told.
+                                        cudaStreamSynchronize(stream->get());
+                                        cudaFree(old);
+                                      }),
+                bytes);
+}
+
+std::shared_ptr<std::byte> allocate_pinned(std::int64_t bytes) {
+  void* memory = nullptr;
+  check(cudaHostAlloc(&memory, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1)), cudaHostAllocDefault),
+        "cudaHostAlloc");
+  return {static_cast<std::byte*>(memory), [](std::byte* old) { cudaFreeHost(old); }};
+}
+
+void Scratch::reserve(std::int64_t bytes) {
+  if (bytes <= memory_.bytes()) return;
+  memory_ = Buffer();  // first, for both together might not fit
+  memory_ = allocate_device(stream_, bytes);
+}
+
+StagingRing::StagingRing(std::shared_ptr<Stream> stream) : stream_(std::move(stream)), blocks_(ring_blocks) {
+  for (Block& block : blocks_) {
+    block.memory = allocate_pinned(block_bytes);
+    check(cudaEventCreateWithFlags(&block.sent, cudaEventDisableTiming), "cudaEventCreate");
+  }
+}
+
+StagingRing::~StagingRing() {
+  cudaStreamSynchronize(stream_->get());
+  for (const Block& block : blocks_) {
+    if (block.sent != nullptr) cudaEventDestroy(block.sent);
+  }
+}
+
+void StagingRing::copy(void* device, const void* host, std::int64_t bytes) {
+  auto* to = static_cast<std::byte*>(device);
+  const auto* from = static_cast<const std::byte*>(host);
+  while (bytes > 0) {
+    if (used_ >= block_bytes) next_block();
+    const std::int64_t piece = std::min(bytes, block_bytes - used_);
+    std::byte* staged = blocks_[current_].memory.get() + used_;
+    std::memcpy(staged, from, static_cast<std::size_t>(piece));
+    check(cudaMemcpyAsync(to, staged, static_cast<std::size_t>(piece), cudaMemcpyHostToDevice, stream_->get()),
+          "cudaMemcpyAsync to the device");
+    used_ += (piece + piece_alignment - 1) / piece_alignment * piece_alignment;
+    to += piece;
+    from += piece;
+    bytes -= piece;
+  }
+}
+
+void StagingRing::next_block() {
+  check(cudaEventRecord(blocks_[current_].sent, stream_->get()), "cudaEventRecord");
+  current_ = (current_ + 1) % blocks_.size();
+  check(cudaEventSynchronize(blocks_[current_].sent), "cudaEventSynchronize");  // at once where it was never recorded
+  used_ = 0;
+}
+
+}  // namespace precis::cuda

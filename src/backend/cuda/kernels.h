@@ -1,0 +1,65 @@
+// The kernels by the functions that launch them. All pointers are device memory; every launch goes to `stream` and is
+// checked.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "device/ops.h"
+
+namespace precis::cuda {
+
+// Whether this program's kernels run on the GPU.
+cudaError_t probe_kernels();
+
+// rows.cu, place.cu
+void launch_embed(const EmbedArgs& args, cudaStream_t stream);
+void launch_rms_norm(const RmsNormArgs& args, cudaStream_t stream);
+void launch_rotation(const RotationArgs& args, cudaStream_t stream);
+void launch_gate(const GateArgs& args, cudaStream_t stream);
+void launch_gather(const GatherArgs& args, cudaStream_t stream);
+void launch_place(const PlaceArgs& args, cudaStream_t stream);
+
+// few_rows.cu: products with few rows, which read the weights once for each `few_rows_block` rows. A row's bits do not
+// depend on how many rows there are.
+constexpr int few_rows_block = 8;
+constexpr int few_rows_parts = 4;
+
+struct FewRowsPart {
+  const void* values;
+  const void* scales;
+  const float* bias;  // or none
+  float* y;
+  std::int64_t y_stride;
+  std::int32_t outputs;
+};
+
+struct FewRows {
+  const float* x;
+  std::int64_t x_stride;
+  std::int32_t rows;
+  std::int32_t inputs;
+  WeightFormat format;  // of all parts
+  bool accumulate;
+  std::int32_t count;  // of parts
+  FewRowsPart parts[few_rows_parts];
+};
+void launch_few_rows(const FewRows& args, cudaStream_t stream);
+
+// convert.cu: operands and results of products with many rows.
+enum class Operand : std::uint8_t { f32, f16, bf16 };
+
+// to[r] = x[r], rows contiguous there, as f16 or bf16.
+void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
+                  void* to, cudaStream_t stream);
+// A whole matrix as `operand` (f32 or bf16). Its inputs must be whole chunks, see has_chunks.
+void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream);
+// y[r] += bias
+void launch_add_bias(const float* bias, float* y, std::int64_t y_stride, std::int64_t rows, std::int64_t outputs,
+                     cudaStream_t stream);
+
+// Whether rows of this many weights are whole chunks of 16 bytes.
+bool has_chunks(WeightFormat format, std::int64_t inputs);
+
+}  // namespace precis::cuda

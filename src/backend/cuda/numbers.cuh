@@ -1,0 +1,59 @@
+// Sums and conversions that several kernels share.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+namespace precis::cuda {
+
+constexpr int warp_lanes = 32;
+constexpr unsigned all_lanes = 0xffffffffU;
+
+// Every lane gets the sum over groups of `lanes` neighbours, in an order that is always the same.
+template <int lanes = warp_lanes>
+__device__ inline float lane_sum(float value) {
+#pragma unroll
+  for (int distance = lanes / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(all_lanes, value, distance);
+  return value;
+}
+
+// Every thread gets the sum over a block of `warps` warps. `shared` has [warps] floats, and nobody may be reading it.
+template <int warps>
+__device__ inline float block_sum(float value, float* shared) {
+  value = lane_sum(value);
+  if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = value;
+  __syncthreads();
+  float sum = shared[0];
+#pragma unroll
+  for (int warp = 1; warp < warps; ++warp) sum += shared[warp];
+  return sum;
+}
+
+// The floats of two bf16 in one word; the first one is the lower half.
+__device__ inline float first_bf16(std::uint32_t word) {
+  return __uint_as_float(word << 16);
+}
+__device__ inline float second_bf16(std::uint32_t word) {
+  return __uint_as_float(word & 0xffff0000U);
+}
+
+__device__ inline float2 halves(std::uint32_t word) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&word));
+}
+
+__device__ inline float half_at(const std::uint16_t* at) {
+  return __half2float(__ushort_as_half(__ldg(at)));
+}
+
+// g / (1 + e^-g) * up
+__device__ inline float gated(float gate, float up) {
+  return gate / (1.0F + expf(-gate)) * up;
+}
+
+inline int blocks_for(std::int64_t count, int per_block) {
+  return static_cast<int>((count + per_block - 1) / per_block);
+}
+
+}  // namespace precis::cuda

@@ -1,0 +1,203 @@
+// Attention of the cuda backend against the reference: rows of short runs, which are split, and of long ones, which
+// tensor cores compute; and a split row's bits in any batch. Skipped without a GPU.
+#include "backend/reference/reference_ops.h"
+#include "gpu.h"
+
+namespace precis {
+namespace {
+
+// What rounding q and the weights to bf16 makes of an output of averages.
+constexpr double tile_tolerance = 0.015;
+
+class CudaAttentionTest : public GpuTest {
+ protected:
+  static void trace(testing::Message& message, const HeadShape& shape) {
+    message << name_of(shape.type) << " head_dim " << shape.head_dim << " page " << shape.page_entries << " heads "
+            << shape.heads << "/" << shape.kv_heads;
+  }
+
+  HeadShape random_shape(DType type, std::int64_t head_dim, std::int64_t page_entries) {
+    const std::int64_t ratios[] = {1, 2, 3, 4, 5, 7, 8, 16};
+    HeadShape shape{
+        .kv_heads = random_.between(1, 3), .head_dim = head_dim, .page_entries = page_entries, .type = type};
+    shape.heads = shape.kv_heads * ratios[random_.between(0, 7)];
+    return shape;
+  }
+
+  // Runs of any length through the kernels that they are made for.
+  void compare(const AttentionProblem& problem, const HeadShape& shape, double tolerance) {
+    testing::Message message;
+    trace(message, shape);
+    SCOPED_TRACE(message);
+    expect_rows_near(problem.solve(*ops_), problem.solve(reference_), shape.head_dim, tolerance);
+  }
+
+  // Rows one by one, which are always split and computed in floats.
+  void compare_split(const AttentionProblem& problem, const HeadShape& shape, float tolerance) {
+    testing::Message message;
+    trace(message, shape);
+    SCOPED_TRACE(message);
+    expect_close(problem.solve(*ops_, 1), problem.solve(reference_), tolerance);
+  }
+
+  reference::ReferenceOps reference_;
+};
+
+TEST_F(CudaAttentionTest, SplitRowsMatch) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::int64_t head_dim : {8, 16, 32, 40, 64, 80, 96, 128, 136, 256}) {
+      for (const std::int64_t page_entries : {1, 4, 5, 16, 64, 100}) {
+        const HeadShape shape = random_shape(type, head_dim, page_entries);
+        std::vector<std::vector<RowBounds>> sequences;
+        for (std::int64_t i = random_.between(1, 4); i > 0; --i) {
+          sequences.push_back(random_rows(random_, random_.between(1, 12), random_.between(0, 300)));
+        }
+        const float sharpness = random_.between(0, 3) == 0 ? 8.0F : 1.0F;
+        compare_split(AttentionProblem(random_, shape, sequences, sharpness), shape, 1e-5F * sharpness);
+      }
+    }
+  }
+}
+
+TEST_F(CudaAttentionTest, TiledRowsMatch) {
+  for (const std::int64_t head_dim : {64, 80, 96, 128, 256}) {
+    for (const std::int64_t page_entries : {1, 4, 5, 16, 32, 64, 100}) {
+      const HeadShape shape = random_shape(DType::bf16, head_dim, page_entries);
+      std::vector<std::vector<RowBounds>> sequences;
+      for (std::int64_t i = random_.between(1, 3); i > 0; --i) {
+        sequences.push_back(random_rows(random_, random_.between(17, 150), random_.between(0, 300)));
+      }
+      compare(AttentionProblem(random_, shape, sequences), shape, tile_tolerance);
+    }
+  }
+}
+
+// Long and short runs side by side, as a step has them.
+TEST_F(CudaAttentionTest, MixedRunsMatch) {
+  for (const std::int64_t head_dim : {64, 128}) {
+    for (int round = 0; round < 6; ++round) {
+      const HeadShape shape = random_shape(DType::bf16, head_dim, 16);
+      std::vector<std::vector<RowBounds>> sequences;
+      for (int i = 0; i < 12; ++i) {
+        const std::int64_t rows = random_.between(0, 2) == 0 ? random_.between(20, 90) : random_.between(1, 4);
+        sequences.push_back(random_rows(random_, rows, random_.between(0, 200)));
+      }
+      compare(AttentionProblem(random_, shape, sequences), shape, tile_tolerance);
+    }
+  }
+}
+
+// More runs than a launch takes.
+TEST_F(CudaAttentionTest, ManyRunsMatch) {
+  const HeadShape shape{.heads = 4, .kv_heads = 2, .head_dim = 64};
+  std::vector<std::vector<RowBounds>> sequences;
+  for (int i = 0; i < 300; ++i) {
+    sequences.push_back(random_rows(random_, i % 2 == 0 ? 1 : 10, random_.between(0, 100)));
+  }
+  compare(AttentionProblem(random_, shape, sequences), shape, tile_tolerance);
+}
+
+TEST_F(CudaAttentionTest, FloatKeysOfLongRunsMatch) {
+  for (const std::int64_t rows : {40, 200, 600}) {
+    const HeadShape shape{.heads = 8, .kv_heads = 2, .head_dim = 64, .page_entries = 16, .type = DType::f32};
+    const AttentionProblem problem(random_, shape, {random_rows(random_, rows, 0), random_rows(random_, 3, 10)});
+    expect_close(problem.solve(*ops_), problem.solve(reference_), 1e-5F);
+  }
+}
+
+// Windows that begin and end on, before and after page and block edges, on either track alone and on both.
+TEST_F(CudaAttentionTest, MatchesAtEdges) {
+  for (const std::int64_t page_entries : {1, 5, 16, 64}) {
+    std::vector<RowBounds> rows;
+    for (const std::int64_t edge : {std::int64_t{0}, page_entries, 2 * page_entries, std::int64_t{32}, std::int64_t{64},
+                                    std::int64_t{128}, std::int64_t{256}}) {
+      for (const std::int64_t low : {edge - 1, edge, edge + 1}) {
+        for (const std::int64_t size : {std::int64_t{1}, page_entries, std::int64_t{63}, std::int64_t{64}}) {
+          if (low < 0) continue;
+          rows.push_back({bounds_of(low, low + size), {}});
+          rows.push_back({{}, bounds_of(low, low + size)});
+          rows.push_back({bounds_of(low, low + size), bounds_of(0, low)});
+        }
+      }
+    }
+    const HeadShape shape{.page_entries = page_entries, .type = DType::bf16};
+    const AttentionProblem problem(random_, shape, {rows});
+    compare(problem, shape, tile_tolerance);
+    compare_split(problem, shape, 1e-5F);
+  }
+}
+
+// Dense prompts, KSA's chunks and its summary rows from their begin and from the middle, over many tiles.
+TEST_F(CudaAttentionTest, PromptsMatch) {
+  for (const std::int64_t group : {1, 4, 8}) {
+    const HeadShape shape{.heads = 2 * group, .kv_heads = 2, .head_dim = 128};
+    for (const std::int64_t start : {0, 1000}) {
+      std::vector<RowBounds> dense;
+      std::vector<RowBounds> texts;
+      std::vector<RowBounds> summaries;
+      for (std::int64_t t = start; t < start + 300; ++t) {
+        const std::int64_t left = std::max<std::int64_t>(0, t / 8 - 16);
+        dense.push_back({bounds_of(0, t + 1), {}});
+        texts.push_back({bounds_of(left * 8, t + 1), bounds_of(0, left)});
+        summaries.push_back({bounds_of(t * 8, (t + 1) * 8), bounds_of(t, t + 1)});
+      }
+      compare(AttentionProblem(random_, shape, {dense, texts, summaries}), shape, tile_tolerance);
+    }
+  }
+}
+
+// So long that a stretch is several blocks of entries.
+TEST_F(CudaAttentionTest, LongRowsMatch) {
+  for (const DType type : {DType::bf16, DType::f32}) {
+    const HeadShape shape{.heads = 2, .kv_heads = 1, .head_dim = 64, .page_entries = 16, .type = type};
+    const std::vector<RowBounds> rows = {{bounds_of(0, 8192), {}},
+                                         {bounds_of(0, 8193), {}},
+                                         {bounds_of(63, 20001), {}},
+                                         {bounds_of(19000, 20001), bounds_of(0, 12000)},
+                                         {{}, bounds_of(77, 12001)}};
+    const AttentionProblem problem(random_, shape, {rows});
+    compare_split(problem, shape, 1e-5F);
+    expect_same_bits(problem.solve_alone(*ops_), problem.solve(*ops_, 1));
+  }
+}
+
+// Scores far apart: whole stretches count for nothing beside another, whichever comes first.
+TEST_F(CudaAttentionTest, MatchesWhereStretchesDifferMuch) {
+  const HeadShape shape{.heads = 4, .kv_heads = 2, .head_dim = 32};
+  const AttentionProblem problem(random_, shape,
+                                 {random_rows(random_, 20, 900), {{bounds_of(0, 1500), bounds_of(100, 700)}}}, 60);
+  expect_close(problem.solve(*ops_, 1), problem.solve(reference_), 1e-3F);
+}
+
+TEST_F(CudaAttentionTest, SplitRowsHaveTheSameBitsInAnyBatch) {
+  for (const DType type : {DType::bf16, DType::f32}) {
+    for (const std::int64_t group : {1, 2, 3, 8}) {
+      for (const std::int64_t head_dim : {64, 80, 128}) {
+        const HeadShape shape{
+            .heads = 2 * group, .kv_heads = 2, .head_dim = head_dim, .page_entries = 16, .type = type};
+        std::vector<std::vector<RowBounds>> sequences;
+        for (int i = 0; i < 8; ++i) {
+          sequences.push_back(random_rows(random_, random_.between(1, 2), random_.between(0, 900)));
+        }
+        const AttentionProblem problem(random_, shape, sequences);
+        const std::vector<float> whole = problem.solve(*ops_);
+        expect_same_bits(problem.solve(*ops_, 1), whole);
+        expect_same_bits(problem.solve_alone(*ops_), whole);
+      }
+    }
+  }
+}
+
+TEST_F(CudaAttentionTest, RefusesHeadsThatItCannotRead) {
+  const HeadShape shape{.heads = 2, .kv_heads = 1, .head_dim = 12};
+  const AttentionProblem problem(random_, shape, {{{bounds_of(0, 1), {}}}});
+  try {
+    problem.solve(*ops_);
+    FAIL() << "no error";
+  } catch (const std::exception& error) {
+    EXPECT_STREQ(error.what(), "head_dim: 12, the cuda backend takes multiples of 8 up to 256");
+  }
+}
+
+}  // namespace
+}  // namespace precis

@@ -1,0 +1,166 @@
+// Products of the cuda backend against the reference, and a row's bits in any small batch. Skipped without a GPU.
+#include "backend/reference/reference_ops.h"
+#include "gpu.h"
+
+namespace precis {
+namespace {
+
+constexpr WeightFormat all_formats[] = {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8,
+                                        WeightFormat::q4};
+
+class CudaLinearTest : public GpuTest {
+ protected:
+  // The products of two matrices with the same rows, side by side as q, k and v are.
+  void compare(WeightFormat format, std::int64_t inputs, std::int64_t rows, bool exact) {
+    const std::int64_t stride = inputs + 4 * random_.between(0, 1) + random_.between(0, 1);
+    const std::vector<float> x = random_.normals((rows - 1) * stride + inputs);
+    const Matrix first(random_, format, random_.between(1, 70), inputs);
+    const Matrix second(random_, format, random_.between(1, 200), inputs);
+    const std::vector<float> bias = random_.normals(second.view.outputs);
+    const std::int64_t y_stride = first.view.outputs + second.view.outputs;
+    const std::vector<float> before = random_.normals(rows * y_stride);
+    const bool accumulate = random_.between(0, 1) == 1;
+    const auto solve = [&](Ops& solver) {
+      std::vector<float> y = before;
+      const LinearPart parts[] = {{first.view, nullptr, y.data(), y_stride},
+                                  {second.view, bias.data(), y.data() + first.view.outputs, y_stride}};
+      solver.linear({x.data(), stride, rows, parts, accumulate});
+      return y;
+    };
+    SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs << " rows " << rows << " stride "
+                                    << stride << " outputs " << first.view.outputs << "+" << second.view.outputs
+                                    << " exact " << exact << " accumulate " << accumulate);
+    const bool rounded = !exact && rows > 16 && format != WeightFormat::f32;
+    const std::vector<float> actual = solve(exact ? *exact_ops_ : *ops_);
+    const std::vector<float> expected = solve(reference_);
+    if (rounded) {
+      // bf16 is off by 2^-9 at most, x and q8 or q4 weights each; f16 by an eighth of that.
+      const double one = format == WeightFormat::f16 ? 0x1p-11 : 0x1p-8;
+      expect_rows_near(actual, expected, y_stride, inputs < 32 ? 4 * one : 1.5 * one);
+    } else {
+      expect_close(actual, expected, 2e-7F * static_cast<float>(inputs) + 4e-6F);
+    }
+  }
+
+  reference::ReferenceOps reference_;
+};
+
+TEST_F(CudaLinearTest, FewRowsMatch) {
+  for (const WeightFormat format : all_formats) {
+    for (const std::int64_t inputs : {32, 64, 96, 224, 256, 288, 512, 736, 1024, 1056, 2560}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16}) compare(format, inputs, rows, false);
+    }
+  }
+}
+
+TEST_F(CudaLinearTest, RowsOfAnyLengthMatch) {
+  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
+    for (const std::int64_t inputs : {1, 4, 10, 24, 40, 257, 1030}) {
+      for (const std::int64_t rows : {1, 3, 8, 12, 40, 97}) compare(format, inputs, rows, false);
+    }
+  }
+}
+
+TEST_F(CudaLinearTest, ManyRowsMatch) {
+  for (const WeightFormat format : all_formats) {
+    for (const std::int64_t inputs : {64, 160, 288, 1024}) {
+      for (const std::int64_t rows : {17, 18, 33, 64, 100, 257, 600}) compare(format, inputs, rows, false);
+    }
+  }
+}
+
+TEST_F(CudaLinearTest, ExactManyRowsMatch) {
+  for (const WeightFormat format : all_formats) {
+    for (const std::int64_t inputs : {64, 288, 1024}) {
+      for (const std::int64_t rows : {17, 40, 300}) compare(format, inputs, rows, true);
+    }
+  }
+}
+
+TEST_F(CudaLinearTest, PartsOfDifferentFormatsMatch) {
+  for (const std::int64_t rows : {1, 4, 6, 30, 200}) {
+    const std::vector<float> x = random_.normals(rows * 128);
+    const Matrix matrices[] = {{random_, WeightFormat::q4, 33, 128},  {random_, WeightFormat::bf16, 20, 128},
+                               {random_, WeightFormat::bf16, 9, 128}, {random_, WeightFormat::q8, 5, 128},
+                               {random_, WeightFormat::f32, 1, 128},  {random_, WeightFormat::f16, 13, 128}};
+    const auto solve = [&](Ops& ops) {
+      std::vector<float> y(static_cast<std::size_t>(rows * 81));
+      std::vector<LinearPart> parts;
+      float* to = y.data();
+      for (const Matrix& matrix : matrices) {
+        parts.push_back({matrix.view, nullptr, to, 81});
+        to += matrix.view.outputs;
+      }
+      ops.linear({x.data(), 128, rows, parts});
+      return y;
+    };
+    SCOPED_TRACE(testing::Message() << "rows " << rows);
+    expect_rows_near(solve(*ops_), solve(reference_), 81, rows > 16 ? 6e-3 : 1e-5);
+    expect_rows_near(solve(*exact_ops_), solve(reference_), 81, 1e-5);
+  }
+}
+
+// Dequantized in several stripes: 2^26 bytes hold 3276 rows of 10240 weights as bf16.
+TEST_F(CudaLinearTest, WideMatricesAreDequantizedInStripes) {
+  constexpr std::int64_t inputs = 10240;
+  constexpr std::int64_t outputs = 3400;
+  constexpr std::int64_t rows = 17;
+  Matrix matrix(random_, WeightFormat::q8, 8, inputs);
+  // The same 8 rows over and over: what is far down must be what is above.
+  std::vector<std::byte> values;
+  std::vector<F16> scales;
+  for (std::int64_t i = 0; i < outputs / 8; ++i) {
+    values.insert(values.end(), matrix.bytes.begin(), matrix.bytes.end());
+    scales.insert(scales.end(), matrix.scales.begin(), matrix.scales.end());
+  }
+  const WeightView view{values.data(), scales.data(), WeightFormat::q8, outputs, inputs};
+  const std::vector<float> x = random_.normals(rows * inputs);
+  std::vector<float> y(static_cast<std::size_t>(rows * outputs));
+  const LinearPart part{view, nullptr, y.data(), outputs};
+  ops_->linear({x.data(), inputs, rows, std::span(&part, 1)});
+  std::vector<float> few(static_cast<std::size_t>(rows * 8));
+  const LinearPart reference_part{matrix.view, nullptr, few.data(), 8};
+  reference_.linear({x.data(), inputs, rows, std::span(&reference_part, 1)});
+  std::vector<float> expected;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < outputs / 8; ++i) {
+      expected.insert(expected.end(), few.begin() + row * 8, few.begin() + (row + 1) * 8);
+    }
+  }
+  expect_rows_near(y, expected, outputs, 6e-3);
+}
+
+// More rows than are converted at a time.
+TEST_F(CudaLinearTest, VeryManyRowsMatch) {
+  compare(WeightFormat::bf16, 64, 8300, false);
+}
+
+TEST_F(CudaLinearTest, FewRowsGiveEachRowTheSameBitsInAnyBatch) {
+  constexpr std::int64_t rows = 16;
+  constexpr std::int64_t outputs = 45;
+  for (const WeightFormat format : all_formats) {
+    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) {
+      SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
+      const Matrix matrix(random_, format, outputs, inputs);
+      const std::vector<float> x = random_.normals(rows * inputs);
+      const auto product = [&](std::int64_t first, std::int64_t count) {
+        std::vector<float> y(static_cast<std::size_t>(count * outputs));
+        const LinearPart part{matrix.view, nullptr, y.data(), outputs};
+        ops_->linear({x.data() + first * inputs, inputs, count, std::span(&part, 1), false});
+        return y;
+      };
+      const std::vector<float> whole = product(0, rows);
+      const auto expected = [&](std::int64_t first, std::int64_t count) {
+        return std::vector<float>(whole.begin() + first * outputs, whole.begin() + (first + count) * outputs);
+      };
+      for (const std::int64_t count : {2, 3, 4, 5, 8, 9, 11}) {
+        expect_same_bits(product(0, count), expected(0, count));
+        expect_same_bits(product(rows - count, count), expected(rows - count, count));
+      }
+      for (std::int64_t row = 0; row < rows; ++row) expect_same_bits(product(row, 1), expected(row, 1));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace precis

@@ -1,0 +1,203 @@
+// The operations of the cuda backend that take each row by itself, against the reference. Skipped without a GPU.
+#include <cmath>
+#include <limits>
+
+#include "backend/reference/reference_ops.h"
+#include "gpu.h"
+
+namespace precis {
+namespace {
+
+class CudaRowsTest : public GpuTest {
+ protected:
+  reference::ReferenceOps reference_;
+};
+
+TEST_F(CudaRowsTest, EmbedReadsEveryFormat) {
+  for (const WeightFormat format :
+       {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+    for (const std::int64_t inputs : {32, 96, 192, 288, 704}) {
+      const Matrix table(random_, format, 50, inputs);
+      std::vector<std::int32_t> ids;
+      for (int i = 0; i < 70; ++i) ids.push_back(static_cast<std::int32_t>(random_.between(0, 49)));
+      const auto solve = [&](Ops& ops) {
+        std::vector<float> x(static_cast<std::size_t>(70 * inputs));
+        ops.embed({ids.data(), table.view, x.data(), 70});
+        return x;
+      };
+      SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
+      expect_same_bits(solve(*ops_), solve(reference_));
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, EmbedReadsRowsOfAnyLength) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16}) {
+    for (const std::int64_t inputs : {1, 3, 257}) {
+      const Matrix table(random_, format, 9, inputs);
+      const std::vector<std::int32_t> ids = {8, 0, 3, 3};
+      const auto solve = [&](Ops& ops) {
+        std::vector<float> x(static_cast<std::size_t>(4 * inputs));
+        ops.embed({ids.data(), table.view, x.data(), 4});
+        return x;
+      };
+      expect_same_bits(solve(*ops_), solve(reference_));
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, RowOperationsMatch) {
+  for (const std::int64_t width : {1, 7, 16, 24, 40, 255, 256, 704, 4096}) {
+    for (const std::int64_t rows : {1, 3, 40}) {
+      SCOPED_TRACE(testing::Message() << "width " << width << " rows " << rows);
+      const std::vector<float> x = random_.normals(rows * 2 * width);
+      const std::vector<float> weight = random_.normals(width);
+      const auto norm = [&](Ops& ops, bool in_place) {
+        std::vector<float> y(x.begin(), x.begin() + rows * width);
+        ops.rms_norm({in_place ? y.data() : x.data(), weight.data(), y.data(), rows, width, 1e-5F});
+        return y;
+      };
+      for (const bool in_place : {false, true}) {
+        expect_close(norm(*ops_, in_place), norm(reference_, in_place), 4e-6F);
+      }
+      const auto gate = [&](Ops& ops) {
+        std::vector<float> y(static_cast<std::size_t>(rows * width));
+        ops.gate({x.data(), y.data(), rows, width});
+        return y;
+      };
+      expect_close(gate(*ops_), gate(reference_), 2e-6F);
+      const auto gather = [&](Ops& ops) {
+        const std::vector<std::int32_t> picked = {static_cast<std::int32_t>(rows - 1), 0,
+                                                  static_cast<std::int32_t>(rows / 2)};
+        std::vector<float> y(static_cast<std::size_t>(3 * width));
+        ops.gather({x.data(), picked.data(), y.data(), 3, width});
+        return y;
+      };
+      expect_same_bits(gather(*ops_), gather(reference_));
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, NormGivesEachRowTheSameBitsInAnyBatch) {
+  constexpr std::int64_t width = 2560;
+  const std::vector<float> x = random_.normals(9 * width);
+  const std::vector<float> weight = random_.normals(width);
+  std::vector<float> whole(x.size());
+  ops_->rms_norm({x.data(), weight.data(), whole.data(), 9, width, 1e-6F});
+  std::vector<float> alone(x.size());
+  for (std::int64_t row = 0; row < 9; ++row) {
+    ops_->rms_norm({x.data() + row * width, weight.data(), alone.data() + row * width, 1, width, 1e-6F});
+  }
+  expect_same_bits(alone, whole);
+}
+
+TEST_F(CudaRowsTest, GateHoldsAtExtremes) {
+  const std::vector<float> x = {-1000, -95, 90, 1000, 0, 1, 1, 1, 1, 1};
+  std::vector<float> y(5);
+  ops_->gate({x.data(), y.data(), 1, 5});
+  EXPECT_EQ(y, (std::vector<float>{0, 0, 90, 1000, 0}));
+}
+
+TEST_F(CudaRowsTest, RotationMatches) {
+  std::vector<std::int32_t> positions;
+  for (int i = 0; i < 300; ++i) positions.push_back(static_cast<std::int32_t>(random_.between(0, 1 << 20)));
+  const std::vector<float> frequencies = random_.normals(20);
+  const auto solve = [&](Ops& ops) {
+    std::vector<float> rotation(300 * 40);
+    ops.rotation({positions.data(), frequencies.data(), 1.1F, rotation.data(), 300, 20});
+    return rotation;
+  };
+  expect_close(solve(*ops_), solve(reference_), 2e-7F);
+}
+
+TEST_F(CudaRowsTest, PlaceMatches) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    for (const std::int64_t head_dim : {8, 16, 24, 64, 80, 96, 128, 136, 256}) {
+      for (const bool norms : {false, true}) {
+        for (const bool blended : {false, true}) {
+          const HeadShape shape{.heads = 3 * random_.between(1, 2),
+                                .kv_heads = 3,
+                                .head_dim = head_dim,
+                                .page_entries = random_.between(1, 5),
+                                .type = type};
+          const std::int64_t rows = random_.between(1, 12);
+          const std::int64_t width = (shape.heads + 2 * shape.kv_heads) * head_dim;
+          const std::int64_t first_summary = random_.between(0, rows);
+          const std::vector<float> qkv = random_.normals(rows * width);
+          const std::vector<float> own = random_.normals((rows - first_summary) * width);
+          const std::vector<float> weights = random_.normals(2 * head_dim);
+          const std::vector<float> rotation = random_.normals(rows * head_dim);
+          std::vector<std::int64_t> slots(static_cast<std::size_t>(rows + 3));
+          for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<std::int64_t>(i);
+          random_.shuffle(slots);
+          for (std::int64_t& slot : slots) slot = random_.between(0, 4) == 0 ? -1 : slot;
+          const auto solve = [&](Ops& ops) {
+            KvPool pool(shape, rows + 3);
+            std::vector<float> placed = qkv;
+            ops.place({placed.data(), blended ? own.data() : nullptr, first_summary, 0.6F,
+                       norms ? weights.data() : nullptr, norms ? weights.data() + head_dim : nullptr, 1e-6F,
+                       rotation.data(), slots.data(), pool.view, rows, shape.heads});
+            const auto size = static_cast<std::size_t>(size_of(type));
+            for (std::size_t at = 0; at < pool.bytes.size(); at += size) {  // untouched NaNs as a number
+              const float value = type == DType::f32 ? *reinterpret_cast<const float*>(&pool.bytes[at])
+                                                     : to_float(*reinterpret_cast<const Bf16*>(&pool.bytes[at]));
+              placed.push_back(std::isnan(value) ? -1000 : value);
+            }
+            return placed;
+          };
+          SCOPED_TRACE(testing::Message() << name_of(type) << " head_dim " << head_dim << " norms " << norms);
+          const std::vector<float> actual = solve(*ops_);
+          const std::vector<float> expected = solve(reference_);
+          const auto activations = static_cast<std::ptrdiff_t>(qkv.size());
+          expect_close({actual.begin(), actual.begin() + activations},
+                       {expected.begin(), expected.begin() + activations}, 1e-5F);
+          expect_close(actual, expected, type == DType::f32 ? 1e-5F : 0x1p-7F);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, StoredValuesAreRoundedToNearestEven) {
+  const HeadShape shape{.heads = 1, .kv_heads = 1, .head_dim = 8, .page_entries = 1, .type = DType::bf16};
+  KvPool pool(shape, 1);
+  std::vector<float> qkv(24, 0);
+  const float values[] = {1 + 0x1p-8F, 1 + 0x3p-8F, 1 + 0x1.1p-8F, -1 - 0x1p-8F,
+                          3.4e38F,     1e-40F,      std::nanf(""), std::numeric_limits<float>::infinity()};
+  std::copy(std::begin(values), std::end(values), qkv.begin() + 16);
+  const std::vector<float> rotation(8, 0);
+  const std::int64_t slot = 0;
+  ops_->place({.qkv = qkv.data(), .rotation = rotation.data(), .slots = &slot, .kv = pool.view, .rows = 1, .heads = 1});
+  for (std::int64_t i = 0; i < 8; ++i) {
+    Bf16 stored;
+    std::memcpy(&stored, pool.view.key(0, 0, 0) + pool.view.value_offset + 2 * i, 2);
+    if (std::isnan(values[i])) {
+      EXPECT_TRUE(std::isnan(to_float(stored)));
+    } else {
+      EXPECT_EQ(stored.bits, to_bf16(values[i]).bits) << values[i];
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, PagesAreCopiedInOrder) {
+  const std::vector<float> start = random_.normals(5 * 16);
+  const auto solve = [&](Ops& ops) {
+    std::vector<float> pool = start;
+    const PageCopy copies[] = {{0, 3}, {3, 1}, {4, 0}};
+    ops.copy_pages({reinterpret_cast<std::byte*>(pool.data()), 64, copies});
+    return pool;
+  };
+  expect_same_bits(solve(*ops_), solve(reference_));
+}
+
+TEST_F(CudaRowsTest, NoRowsIsNoWork) {
+  Ops& ops = device_->ops();
+  ops.linear({nullptr, 0, 0, {}, false});
+  ops.rms_norm({nullptr, nullptr, nullptr, 0, 8, 1});
+  ops.copy_pages({nullptr, 64, {}});
+  ops.attention({.heads = 2, .kv = {.page_entries = 1, .kv_heads = 1, .head_dim = 8}, .runs = {}});
+  ops.to_device(nullptr, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace precis

@@ -1,0 +1,204 @@
+// The operations of a device whose memory is not the host's, called with host memory: everything that an operation
+// reads is copied to a buffer of exactly its size (so that a memory checker sees a read past its end), what it writes
+// is copied back. So problems and comparisons serve every backend.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "device/device.h"
+#include "device/ops.h"
+
+namespace precis {
+
+class MirrorOps final : public Ops {
+ public:
+  // The device outlives it.
+  explicit MirrorOps(Device& device) : device_(device), ops_(device.ops()) {}
+
+  void embed(const EmbedArgs& args) override {
+    EmbedArgs on_device = args;
+    on_device.ids = copy(args.ids, args.rows);
+    on_device.table = copy(args.table);
+    Mirror x(*this, args.x, args.rows * args.table.inputs);
+    on_device.x = x.device();
+    ops_.embed(on_device);
+    finish({&x});
+  }
+
+  void rms_norm(const RmsNormArgs& args) override {
+    RmsNormArgs on_device = args;
+    Mirror y(*this, args.y, args.rows * args.width);
+    on_device.x = args.x == args.y ? y.device() : copy(args.x, args.rows * args.width);
+    on_device.weight = copy(args.weight, args.width);
+    on_device.y = y.device();
+    ops_.rms_norm(on_device);
+    finish({&y});
+  }
+
+  // The parts' outputs lie in one matrix side by side.
+  void linear(const LinearArgs& args) override {
+    if (args.rows == 0 || args.parts.empty()) return ops_.linear(args);
+    float* first = args.parts.front().y;
+    float* last = first;
+    for (const LinearPart& part : args.parts) {
+      first = std::min(first, part.y);
+      last = std::max(last, part.y + (args.rows - 1) * part.y_stride + part.weight.outputs);
+    }
+    Mirror y(*this, first, last - first);
+    std::vector<LinearPart> parts(args.parts.begin(), args.parts.end());
+    for (LinearPart& part : parts) {
+      part.y = y.device() + (part.y - first);
+      part.bias = copy(part.bias, part.weight.outputs);
+      part.weight = copy(part.weight);
+    }
+    LinearArgs on_device = args;
+    on_device.x = copy(args.x, (args.rows - 1) * args.x_stride + parts.front().weight.inputs);
+    on_device.parts = parts;
+    ops_.linear(on_device);
+    finish({&y});
+  }
+
+  void rotation(const RotationArgs& args) override {
+    RotationArgs on_device = args;
+    on_device.positions = copy(args.positions, args.rows);
+    on_device.frequencies = copy(args.frequencies, args.pairs);
+    Mirror rotation(*this, args.rotation, args.rows * 2 * args.pairs);
+    on_device.rotation = rotation.device();
+    ops_.rotation(on_device);
+    finish({&rotation});
+  }
+
+  void place(const PlaceArgs& args) override {
+    const std::int64_t width = (args.heads + 2 * args.kv.kv_heads) * args.kv.head_dim;
+    std::int64_t pages = 0;
+    for (std::int64_t row = 0; row < args.rows; ++row) {
+      if (args.slots[row] >= 0) pages = std::max(pages, args.slots[row] / args.kv.page_entries + 1);
+    }
+    PlaceArgs on_device = args;
+    Mirror qkv(*this, args.qkv, args.rows * width);
+    Mirror pool(*this, args.kv.base, pages * args.kv.page_bytes);
+    on_device.qkv = qkv.device();
+    on_device.own = copy(args.own, (args.rows - args.first_summary) * width);
+    on_device.q_norm = copy(args.q_norm, args.kv.head_dim);
+    on_device.k_norm = copy(args.k_norm, args.kv.head_dim);
+    on_device.rotation = copy(args.rotation, args.rows * args.kv.head_dim);
+    on_device.slots = copy(args.slots, args.rows);
+    on_device.kv.base = pool.device();
+    ops_.place(on_device);
+    finish({&qkv, &pool});
+  }
+
+  void attention(const AttentionArgs& args) override {
+    std::vector<RowRun> runs(args.runs.begin(), args.runs.end());
+    std::int64_t rows = 0;
+    std::int64_t pages = 0;
+    for (RowRun& run : runs) {
+      rows += run.rows;
+      for (TrackPages* track : {&run.text, &run.summary}) {
+        for (std::int32_t i = 0; i < track->count; ++i) pages = std::max<std::int64_t>(pages, track->pages[i] + 1);
+        track->pages = copy(track->pages, track->count);
+      }
+    }
+    const std::int64_t width = args.heads * args.kv.head_dim;
+    AttentionArgs on_device = args;
+    Mirror out(*this, args.out, rows * width);
+    on_device.q = copy(args.q, rows == 0 ? 0 : (rows - 1) * args.q_stride + width);
+    on_device.out = out.device();
+    on_device.kv.base = const_cast<std::byte*>(copy<std::byte>(args.kv.base, pages * args.kv.page_bytes));
+    on_device.runs = runs;
+    on_device.device_runs = copy(runs.data(), static_cast<std::int64_t>(runs.size()));
+    on_device.bounds = copy(args.bounds, rows);
+    ops_.attention(on_device);
+    finish({&out});
+  }
+
+  void gate(const GateArgs& args) override {
+    GateArgs on_device = args;
+    on_device.x = copy(args.x, args.rows * 2 * args.width);
+    Mirror y(*this, args.y, args.rows * args.width);
+    on_device.y = y.device();
+    ops_.gate(on_device);
+    finish({&y});
+  }
+
+  void gather(const GatherArgs& args) override {
+    std::int64_t rows = 0;
+    for (std::int64_t i = 0; i < args.count; ++i) rows = std::max<std::int64_t>(rows, args.rows[i] + 1);
+    GatherArgs on_device = args;
+    on_device.x = copy(args.x, rows * args.width);
+    on_device.rows = copy(args.rows, args.count);
+    Mirror y(*this, args.y, args.count * args.width);
+    on_device.y = y.device();
+    ops_.gather(on_device);
+    finish({&y});
+  }
+
+  void copy_pages(const CopyPagesArgs& args) override {
+    std::int64_t pages = 0;
+    for (const PageCopy& page : args.copies) pages = std::max<std::int64_t>(pages, std::max(page.from, page.to) + 1);
+    CopyPagesArgs on_device = args;
+    Mirror pool(*this, args.base, pages * args.page_bytes);
+    on_device.base = pool.device();
+    ops_.copy_pages(on_device);
+    finish({&pool});
+  }
+
+  void to_device(void* device, const void* host, std::int64_t bytes) override { ops_.to_device(device, host, bytes); }
+  const void* on_host(const void* device, std::int64_t bytes) override { return ops_.on_host(device, bytes); }
+
+ private:
+  class Copied {
+   public:
+    virtual ~Copied() = default;
+    virtual void bring_back(Ops& ops) = 0;
+  };
+
+  // Memory that an operation writes to.
+  template <typename T>
+  class Mirror final : public Copied {
+   public:
+    Mirror(MirrorOps& ops, T* host, std::int64_t count)
+        : host_(host), bytes_(count * static_cast<std::int64_t>(sizeof(T))), device_(ops.copy(host, count)) {}
+
+    T* device() const { return const_cast<T*>(device_); }
+    void bring_back(Ops& ops) override {
+      if (bytes_ > 0) std::memcpy(host_, ops.on_host(device_, bytes_), static_cast<std::size_t>(bytes_));
+    }
+
+   private:
+    T* host_;
+    std::int64_t bytes_;
+    const T* device_;
+  };
+  template <typename T>
+  Mirror(MirrorOps&, T*, std::int64_t) -> Mirror<T>;
+
+  template <typename T>
+  const T* copy(const T* host, std::int64_t count) {
+    if (host == nullptr) return nullptr;
+    const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
+    buffers_.push_back(device_.allocate(bytes));
+    ops_.to_device(buffers_.back().as(), host, bytes);
+    return buffers_.back().as<T>();
+  }
+
+  WeightView copy(const WeightView& weight) {
+    WeightView view = weight;
+    view.data = copy(weight.data, weight.outputs * value_row_bytes(weight.format, weight.inputs));
+    view.scales = copy(weight.scales, weight.outputs * scale_row_bytes(weight.format, weight.inputs) / 2);
+    return view;
+  }
+
+  void finish(std::initializer_list<Copied*> written) {
+    for (Copied* memory : written) memory->bring_back(ops_);
+    buffers_.clear();
+  }
+
+  Device& device_;
+  Ops& ops_;
+  std::vector<Buffer> buffers_;
+};
+
+}  // namespace precis
