@@ -20,13 +20,14 @@ std::uint64_t mixed(std::uint64_t value) {
   return value ^ (value >> 31);
 }
 
-// Greedy, and never at an end.
-Request request_of(std::vector<std::int32_t> ids, std::int64_t max_tokens) {
+// Greedy, and never at an end. Only what is computed to stand before others stays in the cache.
+Request request_of(std::vector<std::int32_t> ids, std::int64_t max_tokens, bool keep_prefix = false) {
   Request request;
   request.ids = std::move(ids);
   request.max_tokens = max_tokens;
   request.sampling.temperature = 0;
   request.ignore_end = true;
+  request.keep_prefix = keep_prefix;
   return request;
 }
 
@@ -92,7 +93,7 @@ void BenchRunner::fill(const BenchCase& test, bool again) {
   // One after the other: each needs a place for its pages until it has ended.
   for (; filled < test.sequences; ++filled) {
     std::vector<Request> one;
-    one.push_back(request_of(ids(static_cast<std::uint64_t>(filled), test.depth), 0));
+    one.push_back(request_of(ids(static_cast<std::uint64_t>(filled), test.depth), 0, true));
     run(std::move(one));
   }
 }
@@ -100,7 +101,7 @@ void BenchRunner::fill(const BenchCase& test, bool again) {
 std::vector<Request> BenchRunner::requests(const BenchCase& test) {
   std::vector<Request> requests;
   if (test.prompt) {
-    // What follows the depth is new each time: the cache has the last repetition's.
+    // What follows the depth is new each time.
     std::vector<std::int32_t> prompt = ids(0, test.depth);
     const std::vector<std::int32_t> fresh = ids(fresh_text_++, test.tokens);
     prompt.insert(prompt.end(), fresh.begin(), fresh.end());

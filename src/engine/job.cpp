@@ -33,6 +33,7 @@ Job::Job(const JobContext& context, Request request, SequenceKv kv, std::shared_
       sequence_{.ids = request_.ids,
                 .prompt = static_cast<std::int64_t>(request_.ids.size()),
                 .all_logits = request_.all_logits,
+                .keeps_prefix = request_.keep_prefix,
                 .kv = std::move(kv)},
       queue_(std::move(queue)),
       sampler_(request_.sampling, request_.ids, request_.sampling.seed ? *request_.sampling.seed : fresh_seed()),

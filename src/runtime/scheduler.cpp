@@ -124,7 +124,7 @@ void Scheduler::abandon() {
 }
 
 void Scheduler::keep_snapshot(const Sequence& sequence) {
-  if (!options_.prefix_cache || sequence.computed == 0) return;
+  if (!options_.prefix_cache || !sequence.keeps_prefix || sequence.computed == 0) return;
   const auto end = sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.computed);
   cache_.insert({.ids = {sequence.ids.begin(), end},
                  .lowest = plan_.lowest_restart(sequence.computed),

@@ -38,7 +38,8 @@ class Scheduler {
   bool fits(std::int64_t tokens) const { return plan_.peak_pages(tokens, options_.piece) <= pool_.total_pages(); }
   // A new sequence, whose ids at their longest must fit, waits behind the others.
   void add(Sequence& sequence);
-  // Takes a sequence out, in whatever state it is between steps. What it has computed goes to the prefix cache.
+  // Takes a sequence out, in whatever state it is between steps. What it has computed goes to the prefix cache, if it
+  // keeps its prefix.
   void remove(Sequence& sequence);
 
   // The next step; empty when there is nothing to do. Pages are taken; commit() must follow before the next call.

@@ -14,6 +14,7 @@ struct Sequence {
   std::vector<std::int32_t> ids;  // prompt and answer
   std::int64_t prompt = 0;        // ids that are the prompt
   bool all_logits = false;        // logits of every row are wanted, not of the last alone; nothing is reused
+  bool keeps_prefix = true;       // what it has computed goes to the prefix cache
 
   std::int64_t computed = 0;    // text tokens whose K and V are in the pages
   std::int64_t summarised = 0;  // chunks whose summaries are

@@ -176,6 +176,18 @@ TEST_F(SchedulerTest, ADensePrefixIsReusedUpToTheLastToken) {
   EXPECT_EQ(sequences_[2].reused, 0);
 }
 
+TEST_F(SchedulerTest, WhatIsNotToBeKeptIsNotReused) {
+  open({{}}, {}, {.piece = 100, .max_sequences = 3, .prefix_cache = true}, 100);
+  add(30);
+  sequences_[0].keeps_prefix = false;
+  step();
+  EXPECT_EQ(scheduler_->cache().snapshots(), 0U);
+  add(30);
+  EXPECT_EQ(step(), (Texts{1, 30}));
+  EXPECT_EQ(sequences_[1].reused, 0);
+  EXPECT_EQ(scheduler_->cache().snapshots(), 1U);
+}
+
 TEST_F(SchedulerTest, ASummaryPrefixIsReusedOnlyWhereItsWindowIsThere) {
   // k 4, W 1: pages kept at 22 tokens begin with chunk 4; a sequence can set in from chunk 5's begin on.
   open({{Sight::summary, 1}, {}}, {4, 1}, {.piece = 100, .max_sequences = 8, .prefix_distance = 0}, 400);

@@ -80,6 +80,14 @@ void expect_result(const nlohmann::json& report, const nlohmann::json& result, s
   EXPECT_LE(result.at("peak_memory_bytes"), report.at("peak_memory_bytes"));
 }
 
+// Sequences that end on a page's last entry leave no room for a page more: a repetition must not keep what the one
+// before it computed.
+TEST(BenchTest, RepetitionsOfManySequencesFitThePool) {
+  const nlohmann::json report =
+      bench_json({"--dummy", demo_config(), "-p", "0", "-n", "8", "-d", "256", "-np", "4,32", "-r", "2"});
+  EXPECT_EQ(report.at("results").size(), 2U);
+}
+
 TEST(BenchTest, JsonHasEveryCase) {
   const nlohmann::json report = bench_json(
       {"--dummy", demo_config(), "-p", "16,24", "-n", "4", "-d", "0,20", "-np", "1,3", "-r", "2", "--seed", "3"});
