@@ -1,6 +1,8 @@
 // What attention reads: a paged cache, and for each row the entries that it sees.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -60,6 +62,24 @@ struct RowRun {
   TrackPages text;
   TrackPages summary;
 };
+
+// The longest page tables of some runs, up to a power of two: as many runs with as many rows and equal sizes may be
+// planned alike.
+struct TableSizes {
+  std::int64_t text = 0;
+  std::int64_t summary = 0;
+};
+
+inline TableSizes table_sizes(std::span<const RowRun> runs) {
+  std::uint32_t text = 0;
+  std::uint32_t summary = 0;
+  for (const RowRun& run : runs) {
+    text = std::max(text, static_cast<std::uint32_t>(run.text.count));
+    summary = std::max(summary, static_cast<std::uint32_t>(run.summary.count));
+  }
+  const auto up = [](std::uint32_t pages) { return pages == 0 ? std::int64_t{0} : std::int64_t{std::bit_ceil(pages)}; };
+  return {up(text), up(summary)};
+}
 
 // out[r] = softmax(q[r] K^T * scale) V over the row's visible set, one softmax over both tracks; query head h reads KV
 // head h / (heads / kv_heads). Keys are visited in a fixed order (summary pages, then text pages, each by absolute page

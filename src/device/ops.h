@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "device/attention_args.h"
@@ -160,6 +161,12 @@ class Ops {
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
+  // Does `work`, which calls operations but none of those below. Calls with equal keys call the same operations with
+  // the same arguments (what memory holds may differ), so that a device may record them and do them as one.
+  virtual void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
+    static_cast<void>(key);
+    work();
+  }
   // The host's data where operations called later find it. The host may change its own right after the call.
   virtual void to_device(void* device, const void* host, std::int64_t bytes) = 0;
   // What the operations so far wrote at `device`, where the host can read it until the next operation: the memory

@@ -43,6 +43,43 @@ void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSin
   PRECIS_CHECK(inputs.rows() <= work_->max_rows, "{} rows", inputs.rows());
   load_inputs(inputs);
   if (!inputs.copies.empty()) ops_.copy_pages({pool, geometry_.page_bytes(), inputs.copies});
+  if (repeats(inputs)) {
+    ops_.repeat(key_of(inputs, pool), [&] { compute(inputs, pool); });
+  } else {
+    compute(inputs, pool);
+  }
+  hand_out(static_cast<std::int64_t>(inputs.logit_rows.size()), sink);
+}
+
+bool Decoder::repeats(const StepInputs& inputs) const {
+  constexpr std::int64_t most_rows = 64;
+  constexpr std::int32_t most_run_rows = 4;  // a chunk's summaries
+  const auto is_short = [](const RowRun& run) { return run.rows <= most_run_rows; };
+  return inputs.rows() <= most_rows && static_cast<std::int64_t>(inputs.logit_rows.size()) <= work_->max_logit_rows &&
+         std::ranges::all_of(inputs.runs.front(), is_short);
+}
+
+std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::byte* pool) const {
+  const auto number = [](const void* address) {
+    return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(address));
+  };
+  std::vector<std::int64_t> key = {number(pool), inputs.text_rows, static_cast<std::int64_t>(inputs.logit_rows.size())};
+  for (const RowRun& run : inputs.runs.front()) key.push_back(run.rows);
+  for (std::size_t group = 0; group < inputs.runs.size(); ++group) {
+    const TableSizes sizes = table_sizes(inputs.runs[group]);
+    key.insert(key.end(), {number(runs_->on_device(group)), sizes.text, sizes.summary});
+  }
+  return key;
+}
+
+// Up to the first logits. A function of nothing but what key_of() tells and of what lies on the device.
+void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
+  ops_.rotation({.positions = work_->positions,
+                 .frequencies = work_->frequencies,
+                 .magnitude = rope_.magnitude,
+                 .rotation = work_->rotation,
+                 .rows = inputs.rows(),
+                 .pairs = spec_.head_dim / 2});
   ops_.embed({work_->ids, weights_.embedding, work_->x, inputs.rows()});
   const std::size_t last = weights_.layers.size() - 1;
   for (std::size_t layer = 0; layer < last; ++layer) {
@@ -54,7 +91,8 @@ void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSin
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
   output_block(weights_.layers[last], attended, wanted);
-  head(wanted, sink);
+  ops_.rms_norm({work_->x, weights_.final_norm, work_->x, wanted, spec_.hidden, spec_.epsilon});
+  head(0, std::min(work_->max_logit_rows, wanted));
 }
 
 void Decoder::load_inputs(const StepInputs& inputs) {
@@ -67,12 +105,6 @@ void Decoder::load_inputs(const StepInputs& inputs) {
   for (std::size_t rule = 0; rule < inputs.bounds.size(); ++rule) load(work_->bounds[rule], inputs.bounds[rule]);
   for (std::size_t group = 0; group < inputs.slots.size(); ++group) load(work_->slots[group], inputs.slots[group]);
   runs_->load(inputs.runs);
-  ops_.rotation({.positions = work_->positions,
-                 .frequencies = work_->frequencies,
-                 .magnitude = rope_.magnitude,
-                 .rotation = work_->rotation,
-                 .rows = inputs.rows(),
-                 .pairs = spec_.head_dim / 2});
 }
 
 void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
@@ -171,12 +203,15 @@ const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
   return work_->qkv;
 }
 
-void Decoder::head(std::int64_t rows, const LogitsSink& sink) {
-  ops_.rms_norm({work_->x, weights_.final_norm, work_->x, rows, spec_.hidden, spec_.epsilon});
+void Decoder::head(std::int64_t first, std::int64_t count) {
+  const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
+  ops_.linear({.x = work_->x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = count, .parts = parts});
+}
+
+void Decoder::hand_out(std::int64_t rows, const LogitsSink& sink) {
   for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
     const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
-    const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
-    ops_.linear({.x = work_->x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = count, .parts = parts});
+    if (first > 0) head(first, count);
     const std::int64_t bytes = count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float));
     const auto* logits = static_cast<const float*>(ops_.on_host(work_->logits, bytes));
     for (std::int64_t row = 0; row < count; ++row) {

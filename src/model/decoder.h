@@ -44,6 +44,11 @@ class Decoder {
   };
 
   void load_inputs(const StepInputs& inputs);
+  // Whether steps of this shape come again and again: decoding.
+  bool repeats(const StepInputs& inputs) const;
+  // What the arguments of a step's operations follow from.
+  std::vector<std::int64_t> key_of(const StepInputs& inputs, const std::byte* pool) const;
+  void compute(const StepInputs& inputs, std::byte* pool);
   void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
   void qkv(const StepInputs& inputs, const LayerWeights& layer);
   void norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer);
@@ -52,7 +57,10 @@ class Decoder {
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);
-  void head(std::int64_t rows, const LogitsSink& sink);
+  // Logits of rows [first, first + count) of x, which are normed.
+  void head(std::int64_t first, std::int64_t count);
+  // The logits of x's first `rows` rows, of which the first ones are computed.
+  void hand_out(std::int64_t rows, const LogitsSink& sink);
 
   const ModelSpec& spec_;
   const Weights& weights_;

@@ -39,11 +39,21 @@ void DeviceRuns::load(const std::vector<std::vector<RowRun>>& runs) {
   packed_.resize(bytes);
   used_ = 0;
   groups_.resize(runs.size());
-  for (std::size_t group = 0; group < runs.size(); ++group) pack(runs[group], groups_[group]);
+  // Runs in front: where they lie depends on how many there are, not on their tables.
+  for (std::size_t group = 0; group < runs.size(); ++group) {
+    groups_[group].on_device = reinterpret_cast<const RowRun*>(memory_.as() + used_);
+    used_ += runs[group].size() * sizeof(RowRun);
+  }
+  std::size_t at = 0;
+  for (std::size_t group = 0; group < runs.size(); ++group) {
+    pack_tables(runs[group], groups_[group]);
+    std::memcpy(packed_.data() + at, groups_[group].runs.data(), runs[group].size() * sizeof(RowRun));
+    at += runs[group].size() * sizeof(RowRun);
+  }
   device_.ops().to_device(memory_.as(), packed_.data(), static_cast<std::int64_t>(bytes));
 }
 
-void DeviceRuns::pack(const std::vector<RowRun>& runs, Group& group) {
+void DeviceRuns::pack_tables(const std::vector<RowRun>& runs, Group& group) {
   const auto place = [&](TrackPages& track) {
     if (track.count == 0) return;
     std::memcpy(packed_.data() + used_, track.pages, static_cast<std::size_t>(track.count) * sizeof(std::int32_t));
@@ -55,9 +65,6 @@ void DeviceRuns::pack(const std::vector<RowRun>& runs, Group& group) {
     place(run.text);
     place(run.summary);
   }
-  std::memcpy(packed_.data() + used_, group.runs.data(), runs.size() * sizeof(RowRun));
-  group.on_device = reinterpret_cast<const RowRun*>(memory_.as() + used_);
-  used_ += runs.size() * sizeof(RowRun);
 }
 
 }  // namespace precis

@@ -10,7 +10,7 @@
 
 namespace precis {
 
-// One copy to the device a step: the tables of all groups, and behind them the runs that point into them. How many
+// One copy to the device a step: the runs of all groups, and behind them the tables that they point into. How many
 // pages a step's sequences have together is bounded by no number that is known before (they may share), so the memory
 // grows, and by doubling: it comes to rest after few steps. Used by one thread at a time; the device outlives it.
 class DeviceRuns {
@@ -33,7 +33,7 @@ class DeviceRuns {
   };
 
   void reserve(std::int64_t bytes);
-  void pack(const std::vector<RowRun>& runs, Group& group);
+  void pack_tables(const std::vector<RowRun>& runs, Group& group);
 
   Device& device_;
   Buffer memory_;

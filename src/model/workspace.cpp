@@ -8,7 +8,7 @@ namespace precis {
 namespace {
 
 // Logits of a large vocabulary are the widest rows of all: few at a time.
-constexpr std::int64_t logit_floats = 4 << 20;
+constexpr std::int64_t logit_floats = 8 << 20;
 
 }  // namespace
 

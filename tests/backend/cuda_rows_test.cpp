@@ -60,12 +60,6 @@ TEST_F(CudaRowsTest, RowOperationsMatch) {
       for (const bool in_place : {false, true}) {
         expect_close(norm(*ops_, in_place), norm(reference_, in_place), 4e-6F);
       }
-      const auto gate = [&](Ops& ops) {
-        std::vector<float> y(static_cast<std::size_t>(rows * width));
-        ops.gate({x.data(), y.data(), rows, width});
-        return y;
-      };
-      expect_close(gate(*ops_), gate(reference_), 2e-6F);
       const auto gather = [&](Ops& ops) {
         const std::vector<std::int32_t> picked = {static_cast<std::int32_t>(rows - 1), 0,
                                                   static_cast<std::int32_t>(rows / 2)};
@@ -92,9 +86,19 @@ TEST_F(CudaRowsTest, NormGivesEachRowTheSameBitsInAnyBatch) {
 }
 
 TEST_F(CudaRowsTest, GateHoldsAtExtremes) {
-  const std::vector<float> x = {-1000, -95, 90, 1000, 0, 1, 1, 1, 1, 1};
+  // x is 1: a matrix of one column is its products.
+  const std::vector<float> gates = {-1000, -95, 90, 1000, 0};
+  const std::vector<float> ups(5, 1);
+  const auto weights = [](const std::vector<float>& column) {
+    return WeightView{.data = reinterpret_cast<const std::byte*>(column.data()),
+                      .format = WeightFormat::f32,
+                      .outputs = 5,
+                      .inputs = 1};
+  };
+  const std::vector<float> one = {1};
   std::vector<float> y(5);
-  ops_->gate({x.data(), y.data(), 1, 5});
+  ops_->gate_up(
+      {.x = one.data(), .rows = 1, .gate = {weights(gates)}, .up = {weights(ups)}, .norm = {}, .y = y.data()});
   EXPECT_EQ(y, (std::vector<float>{0, 0, 90, 1000, 0}));
 }
 

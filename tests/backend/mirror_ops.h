@@ -56,6 +56,7 @@ class MirrorOps final : public Ops {
     LinearArgs on_device = args;
     on_device.x = copy(args.x, (args.rows - 1) * args.x_stride + parts.front().weight.inputs);
     on_device.parts = parts;
+    on_device.norm.weight = copy(args.norm.weight, parts.front().weight.inputs);
     ops_.linear(on_device);
     finish({&y});
   }
@@ -114,12 +115,19 @@ class MirrorOps final : public Ops {
     finish({&out});
   }
 
-  void gate(const GateArgs& args) override {
-    GateArgs on_device = args;
-    on_device.x = copy(args.x, args.rows * 2 * args.width);
-    Mirror y(*this, args.y, args.rows * args.width);
+  void gate_up(const GateUpArgs& args) override {
+    const std::int64_t inputs = args.gate.weight.inputs;
+    const std::int64_t width = args.gate.weight.outputs;
+    GateUpArgs on_device = args;
+    on_device.x = copy(args.x, args.rows * inputs);
+    for (LinearWeights* weights : {&on_device.gate, &on_device.up}) {
+      weights->weight = copy(weights->weight);
+      weights->bias = copy(weights->bias, width);
+    }
+    on_device.norm.weight = copy(args.norm.weight, inputs);
+    Mirror y(*this, args.y, args.rows * width);
     on_device.y = y.device();
-    ops_.gate(on_device);
+    ops_.gate_up(on_device);
     finish({&y});
   }
 

@@ -22,9 +22,9 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-// Entry blocks that a track's pages can touch.
-std::int64_t blocks_of(const TrackPages& track, std::int64_t page_entries) {
-  return track.count == 0 ? 0 : divided_up(track.count * page_entries, entry_block) + 1;
+// Entry blocks that so many pages can touch.
+std::int64_t blocks_of(std::int64_t pages, std::int64_t page_entries) {
+  return pages == 0 ? 0 : divided_up(pages * page_entries, entry_block) + 1;
 }
 
 std::int64_t group_of(const AttentionArgs& args) {
@@ -67,13 +67,10 @@ void AttentionPlan::make(const AttentionArgs& args) {
   splits_.clear();
   tiles_.clear();
   partial_floats_ = 0;
-  std::int64_t stretches = 1;
-  for (const RowRun& run : args.runs) {
-    if (fits_tiles(args, run)) continue;
-    stretches =
-        std::max(stretches, blocks_of(run.text, args.kv.page_entries) + blocks_of(run.summary, args.kv.page_entries));
-  }
-  stretches_ = static_cast<std::int32_t>(std::min<std::int64_t>(stretches, most_stretches));
+  const TableSizes sizes = table_sizes(args.runs);
+  const std::int64_t stretches =
+      blocks_of(sizes.text, args.kv.page_entries) + blocks_of(sizes.summary, args.kv.page_entries);
+  stretches_ = static_cast<std::int32_t>(std::clamp<std::int64_t>(stretches, 1, most_stretches));
   const std::int64_t row_floats = args.heads * stretches_ * (args.kv.head_dim + 2);
   most_rows_ = static_cast<std::int32_t>(std::clamp<std::int64_t>(most_partial_floats / row_floats, 1, 1 << 16));
   for (std::size_t index = 0; index < args.runs.size(); ++index) {

@@ -22,7 +22,7 @@ constexpr std::int64_t largest_head = 256;
 // Entries that are read together. Stretches are whole blocks, counted from the sequence's begin.
 constexpr int entry_block = 64;
 // Stretches of a row at most.
-constexpr int most_stretches = 128;
+constexpr int most_stretches = 64;
 // Query heads that a block of the split kernel holds; more of a KV head go through the entries again.
 constexpr int most_split_heads = 8;
 constexpr int tile_queries = 128;

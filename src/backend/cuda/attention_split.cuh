@@ -3,7 +3,7 @@
 #pragma once
 
 #include "backend/cuda/attention_view.cuh"
-#include "backend/cuda/check.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 
 namespace precis::cuda {
@@ -93,29 +93,16 @@ struct SplitState {
   }
 
   __device__ void attend(const TrackKeys& keys, std::int64_t value_offset, const Bounds& bounds) {
-    constexpr int at_once = Elements<Element>::entries_at_once;
-    const int team = static_cast<int>(threadIdx.x) / lanes;
+    if (bounds.low >= bounds.high) return;
+    Batch batch = load(keys, value_offset, bounds, bounds.low);
     for (int begin = bounds.low; begin < bounds.high; begin += teams * at_once) {
-      Elements<Element> k[at_once];
-      Elements<Element> v[at_once];
-      bool seen[at_once];
-#pragma unroll
-      for (int e = 0; e < at_once; ++e) {
-        const int entry = begin + e * teams + team;
-        seen[e] = entry < bounds.high;
-        if (seen[e] && holds) {
-          const std::byte* key = keys.key(entry);
-          k[e].load(key, dim);
-          v[e].load(key + value_offset, dim);
-        } else {
-          k[e].clear();
-          v[e].clear();
-        }
-      }
+      // The next ones are on their way while these are computed.
+      const Batch next = load(keys, value_offset, bounds, begin + teams * at_once);
       float weights[at_once][heads];
-      score(k, seen, weights);
+      score(batch.k, batch.seen, weights);
       weigh(weights);
-      add(v, weights);
+      add(batch.v, weights);
+      batch = next;
     }
   }
 
@@ -150,6 +137,32 @@ struct SplitState {
 
  private:
   static constexpr int at_once = Elements<Element>::entries_at_once;
+
+  // Entries of this team, those from the interval's end on as zeros.
+  struct Batch {
+    Elements<Element> k[at_once];
+    Elements<Element> v[at_once];
+    bool seen[at_once];
+  };
+
+  __device__ Batch load(const TrackKeys& keys, std::int64_t value_offset, const Bounds& bounds, int begin) const {
+    const int team = static_cast<int>(threadIdx.x) / lanes;
+    Batch batch;
+#pragma unroll
+    for (int e = 0; e < at_once; ++e) {
+      const int entry = begin + e * teams + team;
+      batch.seen[e] = entry < bounds.high;
+      if (batch.seen[e] && holds) {
+        const std::byte* key = keys.key(entry);
+        batch.k[e].load(key, dim);
+        batch.v[e].load(key + value_offset, dim);
+      } else {
+        batch.k[e].clear();
+        batch.v[e].clear();
+      }
+    }
+    return batch;
+  }
 
   __device__ void score(const Elements<Element> (&k)[at_once], const bool (&seen)[at_once],
                         float (&scores)[at_once][heads]) const {
@@ -244,6 +257,8 @@ template <typename Element, int lanes, int heads>
 __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_constant__ SplitArgs args) {
   using State = SplitState<Element, lanes, heads>;
   __shared__ SplitShares<heads, State::dims> shares;
+  let_next_begin();
+  wait_for_previous();
   const AttentionBatch& batch = args.batch;
   const AttentionPiece& piece = batch.pieces[blockIdx.z];
   const int in_piece = static_cast<int>(blockIdx.y);
@@ -294,13 +309,12 @@ void launch_split_lanes(const SplitArgs& args, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(args.slots * batch.kv.kv_heads), static_cast<unsigned>(args.most_rows),
                   static_cast<unsigned>(batch.count));
   if (group == 1) {
-    split_kernel<Element, lanes, 1><<<grid, split_threads, 0, stream>>>(args);
+    launch_early("split_attention", split_kernel<Element, lanes, 1>, grid, split_threads, stream, args);
   } else if (group <= 4) {
-    split_kernel<Element, lanes, 4><<<grid, split_threads, 0, stream>>>(args);
+    launch_early("split_attention", split_kernel<Element, lanes, 4>, grid, split_threads, stream, args);
   } else {
-    split_kernel<Element, lanes, most_split_heads><<<grid, split_threads, 0, stream>>>(args);
+    launch_early("split_attention", split_kernel<Element, lanes, most_split_heads>, grid, split_threads, stream, args);
   }
-  check_launch("split_attention");
 }
 
 template <typename Element>

@@ -29,6 +29,20 @@ __global__ void round_kernel(const float* x, std::int64_t x_stride, std::int64_t
   for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) set(to + row * inputs + i, x[row * x_stride + i]);
 }
 
+// A row a block.
+template <typename To>
+__global__ void __launch_bounds__(threads) norm_round_kernel(const float* x, std::int64_t x_stride, std::int64_t inputs,
+                                                             const float* weight, float epsilon, To* to) {
+  __shared__ float shared[threads / warp_lanes];
+  const float* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
+  float squares = 0;
+  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) squares = fmaf(row[i], row[i], squares);
+  const float mean = block_sum<threads / warp_lanes>(squares, shared) / static_cast<float>(inputs);
+  const float root = sqrtf(mean + epsilon);
+  to += static_cast<std::int64_t>(blockIdx.x) * inputs;
+  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) set(to + i, row[i] / root * weight[i]);
+}
+
 // One chunk a thread.
 template <WeightFormat format, typename To>
 __global__ void dequantize_kernel(const std::uint8_t* values, const std::uint16_t* scales, std::int64_t row_bytes,
@@ -89,6 +103,18 @@ void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std:
     round_kernel<<<grid_of(inputs, rows), threads, 0, stream>>>(x, x_stride, rows, inputs, static_cast<__half*>(to));
   }
   check_launch("round");
+}
+
+void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
+                       const InputNorm& norm, Operand operand, void* to, cudaStream_t stream) {
+  const auto launch = [&](auto* typed) {
+    norm_round_kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(x, x_stride, inputs, norm.weight,
+                                                                           norm.epsilon, typed);
+  };
+  if (operand == Operand::f32) launch(static_cast<float*>(to));
+  if (operand == Operand::f16) launch(static_cast<__half*>(to));
+  if (operand == Operand::bf16) launch(static_cast<__nv_bfloat16*>(to));
+  check_launch("norm_round");
 }
 
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream) {

@@ -29,6 +29,7 @@ class CudaDevice final : public Device {
   }
   Ops& ops() override { return ops_; }
   DeviceSpeed measure() override { return measure_speed(stream_, ops_.products()); }
+  double measure_read() override { return measure_read_speed(stream_); }
 
  private:
   std::shared_ptr<Stream> stream_;

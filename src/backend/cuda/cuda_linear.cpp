@@ -1,5 +1,6 @@
 // Products: by own kernels for few rows, where reading the weights is what takes time; by cuBLASLt for many.
 #include <algorithm>
+#include <optional>
 
 #include "backend/cuda/cuda_ops.h"
 #include "backend/cuda/kernels.h"
@@ -24,6 +25,29 @@ bool is_stored_as(WeightFormat format, Operand operand) {
   return !is_quantized(format) && operand_of(format, false) == operand;
 }
 
+// `parts`: some of the call's, of one format.
+FewRows few_rows_of(const LinearArgs& args, std::span<const LinearPart> parts) {
+  FewRows few{.x = args.x,
+              .x_stride = args.x_stride,
+              .rows = narrow<std::int32_t>(args.rows),
+              .inputs = narrow<std::int32_t>(parts.front().weight.inputs),
+              .format = parts.front().weight.format,
+              .accumulate = args.accumulate,
+              .norm = args.norm.weight,
+              .epsilon = args.norm.epsilon,
+              .count = 0,
+              .parts = {}};
+  for (const LinearPart& part : parts) {
+    few.parts[few.count++] = {.values = part.weight.data,
+                              .scales = part.weight.scales,
+                              .bias = part.bias,
+                              .y = part.y,
+                              .y_stride = part.y_stride,
+                              .outputs = narrow<std::int32_t>(part.weight.outputs)};
+  }
+  return few;
+}
+
 }  // namespace
 
 void CudaOps::linear(const LinearArgs& args) {
@@ -34,40 +58,44 @@ void CudaOps::linear(const LinearArgs& args) {
   }
 }
 
+void CudaOps::gate_up(const GateUpArgs& args) {
+  const WeightView& gate = args.gate.weight;
+  const std::int64_t width = gate.outputs;
+  const bool joined =
+      args.rows <= few_rows && gate.format == args.up.weight.format && has_chunks(gate.format, gate.inputs);
+  const auto do_rows = [&](std::int64_t first, std::int64_t rows) {
+    float* y = args.y + first * width;
+    float* ups = joined ? nullptr : ups_.get<float>(rows * width);
+    const LinearPart parts[] = {{gate, args.gate.bias, y, width}, {args.up.weight, args.up.bias, ups, width}};
+    const LinearArgs products{
+        .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
+    if (joined) return launch_few_gated_rows(few_rows_of(products, parts), stream());
+    linear(products);
+    launch_gate(y, ups, y, rows * width, stream());
+  };
+  for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
+    do_rows(row, std::min(rows_at_a_time, args.rows - row));
+  }
+}
+
 // Parts of one format share a launch.
 void CudaOps::linear_few(const LinearArgs& args) {
-  FewRows few{.x = args.x,
-              .x_stride = args.x_stride,
-              .rows = narrow<std::int32_t>(args.rows),
-              .inputs = 0,
-              .format = WeightFormat::bf16,
-              .accumulate = args.accumulate,
-              .count = 0,
-              .parts = {}};
-  const auto flush = [&] {
-    if (few.count > 0) launch_few_rows(few, stream());
-    few.count = 0;
-  };
-  for (const LinearPart& part : args.parts) {
-    if (few.count == few_rows_parts || (few.count > 0 && few.format != part.weight.format)) flush();
-    few.format = part.weight.format;
-    few.inputs = narrow<std::int32_t>(part.weight.inputs);
-    few.parts[few.count++] = {.values = part.weight.data,
-                              .scales = part.weight.scales,
-                              .bias = part.bias,
-                              .y = part.y,
-                              .y_stride = part.y_stride,
-                              .outputs = narrow<std::int32_t>(part.weight.outputs)};
+  for (std::size_t first = 0; first < args.parts.size();) {
+    std::size_t last = first + 1;
+    while (last < args.parts.size() && last - first < few_rows_parts &&
+           args.parts[last].weight.format == args.parts[first].weight.format) {
+      ++last;
+    }
+    launch_few_rows(few_rows_of(args, args.parts.subspan(first, last - first)), stream());
+    first = last;
   }
-  flush();
 }
 
 void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows) {
   LinearArgs some = args;
   some.x += first_row * args.x_stride;
   some.rows = rows;
-  const void* rounded = nullptr;  // x as the operand of the part before
-  Operand rounded_as = Operand::f32;
+  std::optional<Product> taken;  // of the part before
   for (const LinearPart& whole : args.parts) {
     LinearPart part = whole;
     part.y += first_row * part.y_stride;
@@ -82,15 +110,12 @@ void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::i
                     .outputs = weight.outputs,
                     .inputs = weight.inputs,
                     .accumulate = args.accumulate};
-    if (operand != Operand::f32) {
-      if (rounded == nullptr || rounded_as != operand) {
-        void* to = activations_.get<std::uint16_t>(rows * weight.inputs);
-        launch_round(some.x, some.x_stride, rows, weight.inputs, operand, to, stream());
-        rounded = to;
-        rounded_as = operand;
-      }
-      product.x = rounded;
-      product.x_stride = weight.inputs;
+    if (taken && taken->operand == operand) {
+      product.x = taken->x;
+      product.x_stride = taken->x_stride;
+    } else {
+      take_rows(some, weight.inputs, product);
+      taken = product;
     }
     if (multiply(some, part, product)) {
       if (part.bias != nullptr) {
@@ -101,6 +126,19 @@ void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::i
     some.parts = std::span(&part, 1);
     linear_few(some);
   }
+}
+
+void CudaOps::take_rows(const LinearArgs& args, std::int64_t inputs, Product& product) {
+  if (product.operand == Operand::f32 && args.norm.weight == nullptr) return;
+  const std::int64_t element_bytes = product.operand == Operand::f32 ? 4 : 2;
+  void* to = activations_.get<std::byte>(args.rows * inputs * element_bytes);
+  if (args.norm.weight != nullptr) {
+    launch_norm_round(args.x, args.x_stride, args.rows, inputs, args.norm, product.operand, to, stream());
+  } else {
+    launch_round(args.x, args.x_stride, args.rows, inputs, product.operand, to, stream());
+  }
+  product.x = to;
+  product.x_stride = inputs;
 }
 
 // Without bias. False, and nothing is done, where there is no way.

@@ -27,7 +27,9 @@ CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
       products_(stream),
       activations_(stream),
       weights_(stream),
-      partials_(stream) {}
+      ups_(stream),
+      partials_(stream),
+      graphs_(stream) {}
 
 void CudaOps::embed(const EmbedArgs& args) {
   launch_embed(args, stream());
@@ -55,10 +57,6 @@ void CudaOps::attention(const AttentionArgs& args) {
   for (const TileArgs& batch : attention_.tile_batches()) launch_tile_attention(batch, stream());
 }
 
-void CudaOps::gate(const GateArgs& args) {
-  launch_gate(args, stream());
-}
-
 void CudaOps::gather(const GatherArgs& args) {
   launch_gather(args, stream());
 }
@@ -69,6 +67,12 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
                           static_cast<std::size_t>(args.page_bytes), cudaMemcpyDeviceToDevice, stream()),
           "cudaMemcpyAsync of a page");
   }
+}
+
+void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
+  // Scratch memory only grows, and where it does it moves.
+  const auto memory = [&] { return activations_.bytes() + weights_.bytes() + ups_.bytes() + partials_.bytes(); };
+  graphs_.repeat(key, memory, work);
 }
 
 void CudaOps::to_device(void* device, const void* host, std::int64_t bytes) {

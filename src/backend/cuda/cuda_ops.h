@@ -3,6 +3,7 @@
 
 #include "backend/cuda/attention_plan.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/graph_cache.h"
 #include "backend/cuda/matrix_products.h"
 #include "device/ops.h"
 
@@ -18,12 +19,13 @@ class CudaOps final : public Ops {
   void embed(const EmbedArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  void gate_up(const GateUpArgs& args) override;
   void rotation(const RotationArgs& args) override;
   void place(const PlaceArgs& args) override;
   void attention(const AttentionArgs& args) override;
-  void gate(const GateArgs& args) override;
   void gather(const GatherArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
 
@@ -32,6 +34,8 @@ class CudaOps final : public Ops {
   void linear_few(const LinearArgs& args);
   void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows);
   bool multiply(const LinearArgs& args, const LinearPart& part, Product product);
+  // x as products with many rows take it: normed where it is to be, and rounded.
+  void take_rows(const LinearArgs& args, std::int64_t inputs, Product& product);
 
   cudaStream_t stream() const { return stream_->get(); }
 
@@ -43,8 +47,10 @@ class CudaOps final : public Ops {
   MatrixProducts products_;
   Scratch activations_;  // rounded, of products with many rows
   Scratch weights_;      // dequantized, of these
+  Scratch ups_;          // up's products, where they do not stay in a kernel
   AttentionPlan attention_;
   Scratch partials_;  // of attention over split rows
+  GraphCache graphs_;
 };
 
 }  // namespace precis::cuda

@@ -43,6 +43,7 @@ class Scratch {
     reserve(count * static_cast<std::int64_t>(sizeof(T)));
     return memory_.as<T>();
   }
+  std::int64_t bytes() const { return memory_.bytes(); }
 
  private:
   void reserve(std::int64_t bytes);

@@ -3,10 +3,14 @@
 // A block computes a few outputs of one matrix. Its threads share the inputs chunk by chunk; each sums what it has in
 // order, and their sums are added in one fixed order. Neither depends on the number of rows or outputs in the block, so
 // a row's bits are the same alone and beside others.
+//
+// Rows that are to be normed are multiplied by the norm's weights on their way, and their squares are summed beside the
+// products, which are divided by the root in the end: so nobody reads the rows twice.
 #include <algorithm>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "backend/cuda/weights.cuh"
 
@@ -22,8 +26,9 @@ struct Position {
 };
 
 // The outputs of this block: blocks go through the parts one after the other.
-template <int outputs>
+template <int outputs, bool gated>
 __device__ Position position_of(const FewRows& args) {
+  if constexpr (gated) return {0, static_cast<int>(blockIdx.x) * (outputs / 2)};
   int block = static_cast<int>(blockIdx.x);
   int part = 0;
   while (part + 1 < args.count) {
@@ -63,29 +68,79 @@ __device__ inline void load_inputs(const float* x, bool aligned, float (&to)[wid
   }
 }
 
-// Sums of all threads for `outputs` x `rows` products, written by the first threads.
+// What a thread adds up for `outputs` x `rows` products.
 template <int outputs, int rows>
-__device__ inline void finish(const FewRows& args, const Position& at, int first_row,
-                              const float (&sums)[outputs][rows]) {
-  __shared__ float shared[warps][outputs * rows];
+struct Sums {
+  float products[outputs][rows] = {};
+  float squares[rows] = {};  // of rows that are normed
+};
+
+// The warps' sums of a block: products, and behind them the squares.
+template <int outputs, int rows>
+struct BlockSums {
+  __device__ float total(int index) const {
+    float sum = of[0][index];
 #pragma unroll
-  for (int o = 0; o < outputs; ++o) {
+    for (int warp = 1; warp < warps; ++warp) sum += of[warp][index];
+    return sum;
+  }
+  // The product of an output and a row, as it is after the norm.
+  __device__ float product(const FewRows& args, int output, int row) const {
+    const float sum = total(output * rows + row);
+    if (args.norm == nullptr) return sum;
+    return sum / sqrtf(total(outputs * rows + row) / static_cast<float>(args.inputs) + args.epsilon);
+  }
+
+  float of[warps][outputs * rows + rows];
+};
+
+// Sums of all threads, written by the first threads. Gated: the first half of the outputs are the gate's, the second
+// half up's.
+template <int outputs, int rows, bool gates>
+__device__ inline void finish(const FewRows& args, const Position& at, int first_row, const Sums<outputs, rows>& sums) {
+  __shared__ BlockSums<outputs, rows> shared;
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  const bool writes = threadIdx.x % warp_lanes == 0;
 #pragma unroll
-    for (int r = 0; r < rows; ++r) {
-      const float sum = lane_sum(sums[o][r]);
-      if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes][o * rows + r] = sum;
+  for (int r = 0; r < rows; ++r) {
+#pragma unroll
+    for (int o = 0; o < outputs; ++o) {
+      const float sum = lane_sum(sums.products[o][r]);
+      if (writes) shared.of[warp][o * rows + r] = sum;
+    }
+    if (args.norm != nullptr) {
+      const float sum = lane_sum(sums.squares[r]);
+      if (writes) shared.of[warp][outputs * rows + r] = sum;
     }
   }
   __syncthreads();
-  if (threadIdx.x >= outputs * rows) return;
-  const int row = first_row + static_cast<int>(threadIdx.x) % rows;
-  const int output = at.first_output + static_cast<int>(threadIdx.x) / rows;
+  constexpr int written = gates ? outputs / 2 : outputs;
+  if (threadIdx.x >= written * rows) return;
+  const int in_row = static_cast<int>(threadIdx.x) % rows;
+  const int in_output = static_cast<int>(threadIdx.x) / rows;
+  const int row = first_row + in_row;
+  const int output = at.first_output + in_output;
   const FewRowsPart& part = args.parts[at.part];
   if (row >= args.rows || output >= part.outputs) return;
-  float sum = shared[0][threadIdx.x];
+  const float product = shared.product(args, in_output, in_row);
+  if constexpr (gates) {
+    const FewRowsPart& up = args.parts[1];
+    const float gate = product + (part.bias != nullptr ? part.bias[output] : 0);
+    const float other = shared.product(args, written + in_output, in_row) + (up.bias != nullptr ? up.bias[output] : 0);
+    part.y[row * part.y_stride + output] = gated(gate, other);
+  } else {
+    write_output(args, part, row, output, product);
+  }
+}
+
+// The inputs of a row as the weights meet them.
+template <int width>
+__device__ inline void norm_inputs(const float (&norm)[width], float (&inputs)[width], float& squares) {
 #pragma unroll
-  for (int warp = 1; warp < warps; ++warp) sum += shared[warp][threadIdx.x];
-  write_output(args, part, row, output, sum);
+  for (int i = 0; i < width; ++i) {
+    squares = fmaf(inputs[i], inputs[i], squares);
+    inputs[i] *= norm[i];
+  }
 }
 
 // The chunks of several outputs at the same inputs.
@@ -107,90 +162,122 @@ struct Chunks<Part, 4> {
 };
 
 template <int outputs, int rows, typename Part>
-__device__ inline void add_chunks(const Chunks<Part, outputs>& chunks, const float* const (&x)[rows], bool aligned,
-                                  float (&sums)[outputs][rows]) {
+__device__ inline void add_chunks(const Chunks<Part, outputs>& chunks, const float* const (&x)[rows], const float* norm,
+                                  bool aligned, Sums<outputs, rows>& sums) {
 #pragma unroll
   for (int run = 0; run < Part::runs; ++run) {
     float w[outputs][Part::width];
 #pragma unroll
     for (int o = 0; o < outputs; ++o) chunks.of[o].read(run, w[o]);
+    float norms[Part::width] = {};
+    if (norm != nullptr) load_inputs(norm + chunks.of[0].at(run), aligned, norms);
 #pragma unroll
     for (int r = 0; r < rows; ++r) {
       float inputs[Part::width];
       load_inputs(x[r] + chunks.of[0].at(run), aligned, inputs);
+      if (norm != nullptr) norm_inputs(norms, inputs, sums.squares[r]);
 #pragma unroll
       for (int o = 0; o < outputs; ++o) {
 #pragma unroll
-        for (int i = 0; i < Part::width; ++i) sums[o][r] = fmaf(w[o][i], inputs[i], sums[o][r]);
+        for (int i = 0; i < Part::width; ++i) {
+          sums.products[o][r] = fmaf(w[o][i], inputs[i], sums.products[o][r]);
+        }
       }
     }
   }
 }
 
 // Rows and outputs past the last ones repeat these and are not written.
-template <WeightFormat format, int outputs, int rows>
+template <WeightFormat format, int outputs, int rows, bool gates>
 __global__ void __launch_bounds__(threads) few_rows_kernel(const __grid_constant__ FewRows args, bool aligned,
                                                            std::int64_t row_bytes, std::int64_t row_scales) {
   using Part = Chunk<format>;
-  const Position at = position_of<outputs>(args);
-  const FewRowsPart& part = args.parts[at.part];
+  const Position at = position_of<outputs, gates>(args);
   const int first_row = static_cast<int>(blockIdx.y) * rows;
   const float* x[rows];
 #pragma unroll
   for (int r = 0; r < rows; ++r) x[r] = args.x + min(first_row + r, args.rows - 1) * args.x_stride;
-  float sums[outputs][rows] = {};
+  Sums<outputs, rows> sums;
   const auto chunk_of = [&](int o, int index) {
-    const std::int64_t output = min(at.first_output + o, part.outputs - 1);
+    constexpr int each = gates ? outputs / 2 : outputs;
+    const FewRowsPart& part = args.parts[at.part + o / each];
+    const std::int64_t output = min(at.first_output + o % each, part.outputs - 1);
     return Part(static_cast<const std::uint8_t*>(part.values) + output * row_bytes,
                 static_cast<const std::uint16_t*>(part.scales) + output * row_scales, args.inputs, index);
   };
-  for (int index = threadIdx.x; index < args.inputs / Part::inputs; index += threads) {
-    add_chunks<outputs, rows>(Chunks<Part, outputs>(chunk_of, index), x, aligned, sums);
+  let_next_begin();
+  const int chunks = args.inputs / Part::inputs;
+  int index = threadIdx.x;
+  if (index < chunks) {
+    const Chunks<Part, outputs> first(chunk_of, index);  // on its way while the kernel before this one ends
+    wait_for_previous();
+    add_chunks<outputs, rows>(first, x, args.norm, aligned, sums);
+  } else {
+    wait_for_previous();
   }
-  finish<outputs, rows>(args, at, first_row, sums);
+  for (index += threads; index < chunks; index += threads) {
+    add_chunks<outputs, rows>(Chunks<Part, outputs>(chunk_of, index), x, args.norm, aligned, sums);
+  }
+  finish<outputs, rows, gates>(args, at, first_row, sums);
 }
 
 // Plain rows whose length is no multiple of a chunk, one weight at a time.
 template <WeightFormat format, int rows>
 __global__ void __launch_bounds__(threads)
     odd_rows_kernel(const __grid_constant__ FewRows args, std::int64_t row_bytes) {
-  const Position at = position_of<1>(args);
+  const Position at = position_of<1, false>(args);
   const int first_row = static_cast<int>(blockIdx.y) * rows;
   const std::uint8_t* values =
       static_cast<const std::uint8_t*>(args.parts[at.part].values) + at.first_output * row_bytes;
-  float sums[1][rows] = {};
+  Sums<1, rows> sums;
+  let_next_begin();
+  wait_for_previous();
   for (int i = threadIdx.x; i < args.inputs; i += threads) {
     const float w = plain_weight<format>(values, i);
 #pragma unroll
     for (int r = 0; r < rows; ++r) {
-      sums[0][r] = fmaf(w, args.x[min(first_row + r, args.rows - 1) * args.x_stride + i], sums[0][r]);
+      float input[1] = {args.x[min(first_row + r, args.rows - 1) * args.x_stride + i]};
+      if (args.norm != nullptr) norm_inputs<1>({args.norm[i]}, input, sums.squares[r]);
+      sums.products[0][r] = fmaf(w, input[0], sums.products[0][r]);
     }
   }
-  finish<1, rows>(args, at, first_row, sums);
+  finish<1, rows, false>(args, at, first_row, sums);
 }
 
-unsigned blocks_of(const FewRows& args, int outputs) {
+int blocks_of(const FewRows& args, int outputs) {
   int blocks = 0;
   for (int part = 0; part < args.count; ++part) blocks += blocks_for(args.parts[part].outputs, outputs);
-  return static_cast<unsigned>(blocks);
+  return blocks;
 }
 
-template <WeightFormat format, int rows>
+template <WeightFormat format, int rows, bool gates>
 void launch(const FewRows& args, cudaStream_t stream) {
   // So many outputs that the inputs' loads are shared, so few that all weights stay in registers.
   constexpr int outputs = is_plain<format> ? 4 : 2;
-  const dim3 grid(blocks_of(args, outputs), static_cast<unsigned>(blocks_for(args.rows, rows)));
-  const bool aligned = reinterpret_cast<std::uintptr_t>(args.x) % 16 == 0 && args.x_stride % 4 == 0;
-  few_rows_kernel<format, outputs, rows><<<grid, threads, 0, stream>>>(
-      args, aligned, value_row_bytes(format, args.inputs), scale_row_bytes(format, args.inputs) / 2);
+  const int blocks = gates ? blocks_for(args.parts[0].outputs, outputs / 2) : blocks_of(args, outputs);
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(blocks_for(args.rows, rows)));
+  const auto is_aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
+  const bool aligned = is_aligned(args.x) && is_aligned(args.norm) && args.x_stride % 4 == 0;
+  launch_early("few_rows", few_rows_kernel<format, outputs, rows, gates>, grid, threads, stream, args, aligned,
+               value_row_bytes(format, args.inputs), scale_row_bytes(format, args.inputs) / 2);
 }
 
 template <WeightFormat format>
 void launch_odd(const FewRows& args, cudaStream_t stream) {
   if constexpr (is_plain<format>) {
-    const dim3 grid(blocks_of(args, 1), static_cast<unsigned>(blocks_for(args.rows, few_rows_block)));
-    odd_rows_kernel<format, few_rows_block><<<grid, threads, 0, stream>>>(args, value_row_bytes(format, args.inputs));
+    const dim3 grid(static_cast<unsigned>(blocks_of(args, 1)),
+                    static_cast<unsigned>(blocks_for(args.rows, few_rows_block)));
+    launch_early("odd_rows", odd_rows_kernel<format, few_rows_block>, grid, threads, stream, args,
+                 value_row_bytes(format, args.inputs));
   }
+}
+
+template <WeightFormat format, bool gates>
+void launch_for_rows(const FewRows& args, cudaStream_t stream) {
+  if (args.rows == 1) return launch<format, 1, gates>(args, stream);
+  if (args.rows == 2) return launch<format, 2, gates>(args, stream);
+  if (args.rows <= 4) return launch<format, 4, gates>(args, stream);
+  launch<format, few_rows_block, gates>(args, stream);
 }
 
 }  // namespace
@@ -200,12 +287,13 @@ void launch_few_rows(const FewRows& args, cudaStream_t stream) {
   for_format(args.format, [&](auto constant) {
     constexpr WeightFormat format = decltype(constant)::value;
     if (!has_chunks(format, args.inputs)) return launch_odd<format>(args, stream);
-    if (args.rows == 1) return launch<format, 1>(args, stream);
-    if (args.rows == 2) return launch<format, 2>(args, stream);
-    if (args.rows <= 4) return launch<format, 4>(args, stream);
-    launch<format, few_rows_block>(args, stream);
+    launch_for_rows<format, false>(args, stream);
   });
-  check_launch("few_rows");
+}
+
+void launch_few_gated_rows(const FewRows& args, cudaStream_t stream) {
+  if (args.rows == 0 || args.parts[0].outputs == 0) return;
+  for_format(args.format, [&](auto format) { launch_for_rows<decltype(format)::value, true>(args, stream); });
 }
 
 }  // namespace precis::cuda

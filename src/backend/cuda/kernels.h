@@ -17,7 +17,8 @@ cudaError_t probe_kernels();
 void launch_embed(const EmbedArgs& args, cudaStream_t stream);
 void launch_rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void launch_rotation(const RotationArgs& args, cudaStream_t stream);
-void launch_gate(const GateArgs& args, cudaStream_t stream);
+// y[i] = silu(gate[i]) * up[i]. `y` may be one of the two.
+void launch_gate(const float* gate, const float* up, float* y, std::int64_t count, cudaStream_t stream);
 void launch_gather(const GatherArgs& args, cudaStream_t stream);
 void launch_place(const PlaceArgs& args, cudaStream_t stream);
 
@@ -42,10 +43,15 @@ struct FewRows {
   std::int32_t inputs;
   WeightFormat format;  // of all parts
   bool accumulate;
+  const float* norm;  // [inputs]: rows are normed on their way; or none
+  float epsilon;
   std::int32_t count;  // of parts
   FewRowsPart parts[few_rows_parts];
 };
 void launch_few_rows(const FewRows& args, cudaStream_t stream);
+// The first part's y = silu(first part's product) * second part's product, of equally many outputs. Inputs must be
+// whole chunks.
+void launch_few_gated_rows(const FewRows& args, cudaStream_t stream);
 
 // convert.cu: operands and results of products with many rows.
 enum class Operand : std::uint8_t { f32, f16, bf16 };
@@ -53,6 +59,9 @@ enum class Operand : std::uint8_t { f32, f16, bf16 };
 // to[r] = x[r], rows contiguous there, as f16 or bf16.
 void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
                   void* to, cudaStream_t stream);
+// The same of x[r] normed.
+void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
+                       const InputNorm& norm, Operand operand, void* to, cudaStream_t stream);
 // A whole matrix as `operand` (f32 or bf16). Its inputs must be whole chunks, see has_chunks.
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream);
 // y[r] += bias

@@ -1,6 +1,7 @@
 // From q/k/v products to attention: norms per head, blending of summary rows, rotation, storing of K and V.
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 
 namespace precis::cuda {
@@ -75,6 +76,8 @@ struct HeadPart {
 // One warp a head of q, k or v of a row.
 template <int pairs_a_lane>
 __global__ void place_kernel(PlaceArgs args) {
+  let_next_begin();
+  wait_for_previous();
   const int lane = threadIdx.x % warp_lanes;
   const std::int64_t kv_heads = args.kv.kv_heads;
   const std::int64_t all_heads = args.heads + 2 * kv_heads;
@@ -124,11 +127,10 @@ void launch_place(const PlaceArgs& args, cudaStream_t stream) {
   if (heads == 0) return;
   const auto blocks = static_cast<unsigned>(blocks_for(heads, warps));
   if (args.kv.head_dim <= 4 * warp_lanes) {
-    place_kernel<2><<<blocks, warps * warp_lanes, 0, stream>>>(args);
+    launch_early("place", place_kernel<2>, dim3(blocks), warps * warp_lanes, stream, args);
   } else {
-    place_kernel<4><<<blocks, warps * warp_lanes, 0, stream>>>(args);
+    launch_early("place", place_kernel<4>, dim3(blocks), warps * warp_lanes, stream, args);
   }
-  check_launch("place");
 }
 
 }  // namespace precis::cuda

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "backend/cuda/weights.cuh"
 
@@ -39,6 +40,8 @@ __global__ void embed_kernel(const std::int32_t* ids, const std::uint8_t* values
 
 __global__ void rms_norm_kernel(const float* x, const float* weight, float* y, int width, float epsilon) {
   __shared__ float shared[threads / warp_lanes];
+  let_next_begin();
+  wait_for_previous();
   const std::int64_t start = static_cast<std::int64_t>(blockIdx.x) * width;
   float squares = 0;
   for (int i = threadIdx.x; i < width; i += threads) squares = fmaf(x[start + i], x[start + i], squares);
@@ -62,16 +65,12 @@ __global__ void rotation_kernel(RotationArgs args) {
   to[args.pairs + pair] = static_cast<float>(sine) * args.magnitude;
 }
 
-// Rows in the grid's second dimension; several of them where there are more than it may have.
-__global__ void gate_kernel(GateArgs args) {
+__global__ void gate_kernel(const float* gate, const float* up, float* y, std::int64_t count) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
-  if (i >= args.width) return;
-  for (std::int64_t row = blockIdx.y; row < args.rows; row += gridDim.y) {
-    const float* gates = args.x + row * 2 * args.width;
-    args.y[row * args.width + i] = gated(gates[i], gates[args.width + i]);
-  }
+  if (i < count) y[i] = gated(gate[i], up[i]);
 }
 
+// Rows in the grid's second dimension; several of them where there are more than it may have.
 __global__ void gather_kernel(GatherArgs args) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
   if (i >= args.width) return;
@@ -105,9 +104,8 @@ void launch_embed(const EmbedArgs& args, cudaStream_t stream) {
 
 void launch_rms_norm(const RmsNormArgs& args, cudaStream_t stream) {
   if (args.rows == 0) return;
-  rms_norm_kernel<<<static_cast<unsigned>(args.rows), threads, 0, stream>>>(args.x, args.weight, args.y,
-                                                                            static_cast<int>(args.width), args.epsilon);
-  check_launch("rms_norm");
+  launch_early("rms_norm", rms_norm_kernel, dim3(static_cast<unsigned>(args.rows)), threads, stream, args.x,
+               args.weight, args.y, static_cast<int>(args.width), args.epsilon);
 }
 
 void launch_rotation(const RotationArgs& args, cudaStream_t stream) {
@@ -116,9 +114,9 @@ void launch_rotation(const RotationArgs& args, cudaStream_t stream) {
   check_launch("rotation");
 }
 
-void launch_gate(const GateArgs& args, cudaStream_t stream) {
-  if (args.rows == 0 || args.width == 0) return;
-  gate_kernel<<<grid_of(args.width, args.rows), threads, 0, stream>>>(args);
+void launch_gate(const float* gate, const float* up, float* y, std::int64_t count, cudaStream_t stream) {
+  if (count == 0) return;
+  gate_kernel<<<static_cast<unsigned>(blocks_for(count, threads)), threads, 0, stream>>>(gate, up, y, count);
   check_launch("gate");
 }
 

@@ -42,7 +42,9 @@ double seconds(const Stream& stream, const std::function<void()>& work) {
   return static_cast<double>(best) / 1000;
 }
 
-double measure_reading(const std::shared_ptr<Stream>& stream) {
+}  // namespace
+
+double measure_read_speed(const std::shared_ptr<Stream>& stream) {
   std::size_t free = 0;
   std::size_t total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -55,6 +57,8 @@ double measure_reading(const std::shared_ptr<Stream>& stream) {
   });
   return static_cast<double>(bytes) / time;
 }
+
+namespace {
 
 double measure_products(const std::shared_ptr<Stream>& stream, MatrixProducts& products) {
   constexpr std::int64_t operand_bytes = side * side * 2;
@@ -82,7 +86,7 @@ double measure_products(const std::shared_ptr<Stream>& stream, MatrixProducts& p
 }  // namespace
 
 DeviceSpeed measure_speed(const std::shared_ptr<Stream>& stream, MatrixProducts& products) {
-  return {.read_bytes = measure_reading(stream), .flops = measure_products(stream, products)};
+  return {.read_bytes = measure_read_speed(stream), .flops = measure_products(stream, products)};
 }
 
 }  // namespace precis::cuda

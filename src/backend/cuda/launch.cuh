@@ -1,0 +1,47 @@
+// Launches that overlap: a kernel may begin while the one before it in the stream still runs, which hides the time that
+// starting takes.
+//
+// Rules for kernels that are launched so: wait_for_previous() comes before anything that an earlier operation wrote is
+// read and before anything is written; what comes before it may read weights alone. Every block calls it, so that a
+// kernel ends after all that were launched before it. let_next_begin() may come anywhere: the next one waits by itself.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <utility>
+
+#include "backend/cuda/check.h"
+
+namespace precis::cuda {
+
+// Everything that was launched before has ended, and what it wrote is seen.
+__device__ inline void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
+// Blocks of the next kernel may take what this one leaves free.
+__device__ inline void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+// `name`: for the message when it fails.
+template <typename... Parameters, typename... Arguments>
+void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream,
+                  Arguments&&... arguments) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  check(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...), name);
+}
+
+}  // namespace precis::cuda
