@@ -33,7 +33,7 @@ class CudaLinearTest : public GpuTest {
                                     << stride << " outputs " << first.view.outputs << "+" << second.view.outputs
                                     << " exact " << exact << " accumulate " << accumulate << " norm "
                                     << (on_the_way.weight != nullptr));
-    const bool rounded = !exact && rows > 16 && format != WeightFormat::f32;
+    const bool rounded = !exact && rows > 4 && format != WeightFormat::f32;
     const std::vector<float> actual = solve(exact ? *exact_ops_ : *ops_);
     const std::vector<float> expected = solve(reference_);
     if (rounded) {
@@ -113,7 +113,7 @@ TEST_F(CudaLinearTest, GateUpMatches) {
           // error.
           expect_close(solve(*exact_ops_), expected, 4e-6F * static_cast<float>(inputs));
           expect_rows_near(solve(*ops_), expected, rows * width,
-                           rows > 16 && gate_format != WeightFormat::f32 && width > 1 ? 2e-2 : 1e-2);
+                           rows > 4 && gate_format != WeightFormat::f32 && width > 1 ? 2e-2 : 1e-2);
         }
       }
     }
@@ -138,7 +138,7 @@ TEST_F(CudaLinearTest, PartsOfDifferentFormatsMatch) {
       return y;
     };
     SCOPED_TRACE(testing::Message() << "rows " << rows);
-    expect_rows_near(solve(*ops_), solve(reference_), 81, rows > 16 ? 6e-3 : 1e-5);
+    expect_rows_near(solve(*ops_), solve(reference_), 81, rows > 4 ? 6e-3 : 1e-5);
     expect_rows_near(solve(*exact_ops_), solve(reference_), 81, 1e-5);
   }
 }
@@ -179,7 +179,7 @@ TEST_F(CudaLinearTest, VeryManyRowsMatch) {
 }
 
 TEST_F(CudaLinearTest, FewRowsGiveEachRowTheSameBitsInAnyBatch) {
-  constexpr std::int64_t rows = 16;
+  constexpr std::int64_t rows = 4;
   constexpr std::int64_t outputs = 45;
   for (const WeightFormat format : all_formats) {
     for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) {
@@ -206,7 +206,7 @@ TEST_F(CudaLinearTest, FewRowsGiveEachRowTheSameBitsInAnyBatch) {
       const auto expected = [&](std::int64_t first, std::int64_t count) {
         return std::vector<float>(whole.begin() + first * 2 * outputs, whole.begin() + (first + count) * 2 * outputs);
       };
-      for (const std::int64_t count : {2, 3, 4, 5, 8, 9, 11}) {
+      for (const std::int64_t count : {2, 3, 4}) {
         expect_same_bits(product(0, count), expected(0, count));
         expect_same_bits(product(rows - count, count), expected(rows - count, count));
       }

@@ -9,8 +9,8 @@
 namespace precis::cuda {
 namespace {
 
-// Rows up to which the weights are rather read twice than multiplied by tensor cores.
-constexpr std::int64_t few_rows = 2 * few_rows_block;
+// Rows up to which reading the weights takes longer than multiplying without tensor cores.
+constexpr std::int64_t few_rows = 4;
 // Rows that are converted and multiplied at a time: bounds the scratch memory.
 constexpr std::int64_t rows_at_a_time = 8192;
 // Of weights dequantized at a time.
