@@ -1,5 +1,6 @@
 #include "backend/cuda/check.h"
 
+#include "backend/cuda/cublas_lt.h"
 #include "base/error.h"
 
 namespace precis::cuda {
@@ -11,7 +12,7 @@ void check(cudaError_t status, const char* what) {
 }
 
 void check(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) fail("cuda: {}: {}", what, cublasLtGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS) fail("cuda: {}: {}", what, cublas_lt().status_string(status));
 }
 
 void check_launch(const char* what) {

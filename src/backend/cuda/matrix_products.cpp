@@ -1,6 +1,7 @@
 #include "backend/cuda/matrix_products.h"
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/cublas_lt.h"
 
 namespace precis::cuda {
 namespace {
@@ -24,43 +25,43 @@ cudaDataType_t type_of(Operand operand) {
 std::shared_ptr<cublasLtMatrixLayoutOpaque_t> layout(cudaDataType_t type, std::int64_t width, std::int64_t rows,
                                                      std::int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
-  check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(rows),
-                                   stride),
+  check(cublas_lt().layout_create(&made, type, static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(rows),
+                                  stride),
         "cublasLtMatrixLayoutCreate");
-  return {made, cublasLtMatrixLayoutDestroy};
+  return {made, cublas_lt().layout_destroy};
 }
 
 }  // namespace
 
 MatrixProducts::MatrixProducts(std::shared_ptr<Stream> stream)
     : stream_(std::move(stream)), workspace_(allocate_device(stream_, workspace_bytes)) {
-  check(cublasLtCreate(&handle_), "cublasLtCreate");
+  check(cublas_lt().create(&handle_), "cublasLtCreate");
 }
 
 MatrixProducts::~MatrixProducts() {
   plans_.clear();
-  cublasLtDestroy(handle_);
+  cublas_lt().destroy(handle_);
 }
 
 MatrixProducts::Plan MatrixProducts::make_plan(const Product& product) const {
   const cudaDataType_t type = type_of(product.operand);
   cublasLtMatmulDesc_t operation = nullptr;
   // Floats are multiplied as floats: nothing is rounded to TF32.
-  check(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
-  Plan plan{.operation = {operation, cublasLtMatmulDescDestroy},
+  check(cublas_lt().desc_create(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  Plan plan{.operation = {operation, cublas_lt().desc_destroy},
             .weights = layout(type, product.inputs, product.outputs, product.inputs),
             .x = layout(type, product.inputs, product.rows, product.x_stride),
             .y = layout(CUDA_R_32F, product.outputs, product.rows, product.y_stride),
             .algorithm = std::nullopt};
   const cublasOperation_t transposed = CUBLAS_OP_T;
-  check(cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
+  check(cublas_lt().desc_set_attribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
         "cublasLtMatmulDescSetAttribute");
 
   cublasLtMatmulPreference_t made = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
-  const std::shared_ptr<cublasLtMatmulPreferenceOpaque_t> preference(made, cublasLtMatmulPreferenceDestroy);
+  check(cublas_lt().preference_create(&made), "cublasLtMatmulPreferenceCreate");
+  const std::shared_ptr<cublasLtMatmulPreferenceOpaque_t> preference(made, cublas_lt().preference_destroy);
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
+    check(cublas_lt().preference_set_attribute(made, attribute, &value, sizeof value),
           "cublasLtMatmulPreferenceSetAttribute");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace_bytes));
@@ -71,8 +72,8 @@ MatrixProducts::Plan MatrixProducts::make_plan(const Product& product) const {
 
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, operation, plan.weights.get(), plan.x.get(),
-                                                               plan.y.get(), plan.y.get(), made, 1, &result, &found);
+  const cublasStatus_t status = cublas_lt().get_heuristic(handle_, operation, plan.weights.get(), plan.x.get(),
+                                                          plan.y.get(), plan.y.get(), made, 1, &result, &found);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "cublasLtMatmulAlgoGetHeuristic");
   if (status == CUBLAS_STATUS_SUCCESS && found > 0 && result.state == CUBLAS_STATUS_SUCCESS) {
     plan.algorithm = result.algo;
@@ -101,9 +102,9 @@ bool MatrixProducts::multiply(const Product& product) {
   if (!plan.algorithm) return false;
   const float alpha = 1;
   const float beta = product.accumulate ? 1 : 0;
-  check(cublasLtMatmul(handle_, plan.operation.get(), &alpha, product.weights, plan.weights.get(), product.x,
-                       plan.x.get(), &beta, product.y, plan.y.get(), product.y, plan.y.get(), &*plan.algorithm,
-                       workspace_.as<void>(), static_cast<std::size_t>(workspace_bytes), stream_->get()),
+  check(cublas_lt().matmul(handle_, plan.operation.get(), &alpha, product.weights, plan.weights.get(), product.x,
+                           plan.x.get(), &beta, product.y, plan.y.get(), product.y, plan.y.get(), &*plan.algorithm,
+                           workspace_.as<void>(), static_cast<std::size_t>(workspace_bytes), stream_->get()),
         "cublasLtMatmul");
   return true;
 }
