@@ -48,8 +48,9 @@ void GraphCache::repeat(std::span<const std::int64_t> key, const std::function<s
                         const std::function<void()>& work) {
   forget_moved(memory());
   Entry& entry = entry_of(key);
-  if (!std::exchange(entry.seen, true)) {
+  if (!entry.seen) {
     work();
+    entry.seen = true;
     forget_moved(memory());
     return;
   }
