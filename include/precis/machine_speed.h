@@ -15,8 +15,9 @@ struct MachineSpeed {
 // idle meanwhile. Throws std::runtime_error when there is no such backend or not so much memory.
 MachineSpeed measure_machine(const EngineOptions& options);
 
-// The read bandwidth alone, on average over some hundredths of a second: for a look between two runs, where others use
-// the machine's memory too. 256 MiB (or more, as above) while it lasts.
+// The read bandwidth alone, from a look of some hundredths of a second between two runs, where others use the machine's
+// memory too: on average on a CPU, at best on a GPU, which nobody shares. 256 MiB (or more, as above) of host memory or
+// 4 GiB of a GPU's while it lasts.
 double measure_read_bandwidth(const EngineOptions& options);
 
 }  // namespace precis

@@ -59,7 +59,7 @@ class Device {
   // about a second, and memory far larger than the caches while it lasts. Throws Error when there is not so much.
   virtual DeviceSpeed measure() = 0;
 
-  // The read rate alone, on average over some hundredths of a second: what there is of it just now, where others share
+  // The read rate alone, from a look of some hundredths of a second: what there is of it just now, where others share
   // the memory. Otherwise as measure().
   virtual double measure_read() = 0;
 };
