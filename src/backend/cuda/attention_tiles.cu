@@ -283,7 +283,7 @@ __device__ Tile tile_of(const TileArgs& args, int group) {
   const int most_rows = tile_queries / group;
   const int first = (tile - piece.at) * most_rows;
   Tile result{batch.runs[piece.run], 0, min(most_rows, piece.rows - first)};
-  result.first_row = result.run.first_row + piece.first + first;
+  result.first_row = piece.row + first;
   return result;
 }
 
