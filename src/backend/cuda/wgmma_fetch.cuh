@@ -25,25 +25,24 @@ class Fetcher {
   // Values of a block come after keys of the next one, which are needed earlier.
   __device__ void run() {
     const std::byte* values = nullptr;
+    bool has_values = false;
     EntryBits<S::entries> seen;
     for (int block = blocks_.next(0, seen); block < blocks_.end(); block = blocks_.next(block + 1, seen)) {
       const std::byte* entry = entry_of(block, seen);
       fetch_keys({blocks_.first_entry(block), blocks_.is_summary(block), !blocks_.all_see(block)}, entry);
-      if (values != nullptr) fetch_values(values);
+      if (has_values) fetch_values(values);
       values = entry;
+      has_values = true;
     }
-    if (values != nullptr) fetch_values(values);
-    fetch_keys({-1, false, false}, no_entry());
+    if (has_values) fetch_values(values);
+    fetch_keys({-1, false, false}, nullptr);
   }
 
  private:
-  // Stands for an entry that nobody sees: an address that there is, of which nothing is read.
-  __device__ const std::byte* no_entry() const { return batch_.kv.base; }
-
-  // This lane's.
+  // This lane's, or null if nobody sees it.
   __device__ const std::byte* entry_of(int block, const EntryBits<S::entries>& seen) const {
     const int entry = first_ + lane_ % warp_entries;
-    if (!seen.has(entry)) return no_entry();
+    if (!seen.has(entry)) return nullptr;
     const TrackPages track = blocks_.is_summary(block) ? memory_.tile.run.summary : memory_.tile.run.text;
     return TrackKeys(batch_, track, kv_head_).key(blocks_.first_entry(block) + entry);
   }
@@ -72,12 +71,14 @@ class Fetcher {
     for (int i = 0; i < warp_entries; i += 4) {
       const int from_lane = i + lane_ / 8;
       const auto at = __shfl_sync(all_lanes, reinterpret_cast<std::uintptr_t>(entry), from_lane);
-      const bool wanted = at != reinterpret_cast<std::uintptr_t>(no_entry());
-      const std::byte* from = reinterpret_cast<const std::byte*>(at) + (wanted ? offset : 0) + 16 * piece;
+      const bool wanted = at != 0;
+      // Of the first address that there is, nothing is read.
+      const std::byte* from = wanted ? reinterpret_cast<const std::byte*>(at) + offset + 16 * piece
+                                     : batch_.kv.base + batch_.kv.layer_offset;
       std::byte* place = reinterpret_cast<std::byte*>(to) + swizzled(first_ + from_lane, piece);
 #pragma unroll
       for (int column = 0; column < S::columns; ++column) {
-        copy_async(place + column * S::column_bytes, from + (wanted ? 2 * column_dims * column : 0), wanted);
+        copy_async(place + column * S::column_bytes, from + 2 * column_dims * column, wanted);
       }
     }
   }
