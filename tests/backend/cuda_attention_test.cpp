@@ -189,6 +189,20 @@ TEST_F(CudaAttentionTest, SplitRowsHaveTheSameBitsInAnyBatch) {
   }
 }
 
+// However a prompt is cut, as long as tiles compute it: other rows' blocks of entries leave what a row has as it is.
+TEST_F(CudaAttentionTest, TiledRowsHaveTheSameBitsInAnyCut) {
+  for (const std::int64_t group : {1, 4, 5}) {
+    for (const std::int64_t head_dim : {64, 80, 128, 256}) {
+      const HeadShape shape{
+          .heads = 2 * group, .kv_heads = 2, .head_dim = head_dim, .page_entries = 16, .type = DType::bf16};
+      const AttentionProblem problem(random_, shape, {random_rows(random_, 160, 0), random_rows(random_, 120, 700)});
+      const std::vector<float> whole = problem.solve(*ops_);
+      expect_same_bits(problem.solve(*ops_, 40), whole);
+      expect_same_bits(problem.solve(*ops_, 100), whole);
+    }
+  }
+}
+
 TEST_F(CudaAttentionTest, RefusesHeadsThatItCannotRead) {
   const HeadShape shape{.heads = 2, .kv_heads = 1, .head_dim = 12};
   const AttentionProblem problem(random_, shape, {{{bounds_of(0, 1), {}}}});

@@ -74,6 +74,11 @@ __device__ inline bool count_block(std::int32_t* counter, int blocks) {
   return is_last;
 }
 
+// Whether numbers from there on can be read and written four at a time.
+inline bool takes_fours(const void* at, std::int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(at) % 16 == 0 && stride % 4 == 0;
+}
+
 inline int blocks_for(std::int64_t count, int per_block) {
   return static_cast<int>((count + per_block - 1) / per_block);
 }
