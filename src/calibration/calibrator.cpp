@@ -120,11 +120,10 @@ void Calibrator::advance(LayerRunner& runner, const LayerWeights& weights) {
     std::vector<float>& rows = rows_[window];
     LayerWatch watch;
     watch.entry = rows.data();
-    watch.norm = [&](const RmsNormArgs& args) {
-      if (args.weight != runner.end()) return;
+    watch.end = [&](const float* x) {
       const auto bytes = static_cast<std::int64_t>(rows.size() * sizeof(float));
-      const auto* x = static_cast<const float*>(device_.ops().on_host(args.x, bytes));
-      std::copy(x, x + rows.size(), rows.begin());
+      const auto* given = static_cast<const float*>(device_.ops().on_host(x, bytes));
+      std::copy(given, given + rows.size(), rows.begin());
     };
     runner.run(weights, static_cast<std::int64_t>(windows_[window].size()), watch);
   }

@@ -29,13 +29,10 @@ class LayerRunner {
   // that are norm's behind it and the products past attention are of text alone, as nothing follows of the others.
   void run(const LayerWeights& weights, std::int64_t tokens, const LayerWatch& watch);
 
-  // The weights of the norm behind the layer, as LayerWatch::norm is shown them.
-  const float* end() const { return &end_; }
-
  private:
   ModelSpec spec_;  // of one layer
   bool last_;
-  float end_ = 1;
+  float end_ = 1;  // in place of the weights of the norm behind the layer, to know it by
   WatchedDevice device_;
   KvGeometry geometry_;
   PagePool pages_;

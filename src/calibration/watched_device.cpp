@@ -10,9 +10,6 @@ void WatchedOps::embed(const EmbedArgs& args) {
 }
 
 void WatchedOps::rms_norm(const RmsNormArgs& args) {
-  if (over_) return;
-  if (watch_->norm) watch_->norm(args);
-  over_ = args.weight == end_;
   if (!over_) ops_.rms_norm(args);
 }
 
@@ -31,6 +28,11 @@ bool WatchedOps::shown(const LinearArgs& args) {
 
 void WatchedOps::linear(const LinearArgs& args) {
   if (over_ || args.rows == 0) return;
+  if (args.norm.weight == end_) {
+    over_ = true;
+    if (watch_->end) watch_->end(args.x);
+    return;
+  }
   LinearArgs normed = args;
   normed.x = product_rows(args.x, args.rows, args.parts.front().weight.inputs, args.norm);
   normed.norm = {};

@@ -16,13 +16,13 @@ struct LayerWatch {
   // Before products with the same rows, which are normed where they are to be. False: these and all that follows are
   // left out.
   std::function<bool(const LinearArgs& args)> product;
-  // x before a norm with these weights that is none of a product's rows.
-  std::function<void(const RmsNormArgs& args)> norm;
+  // The rows that the layer gives: [rows, hidden].
+  std::function<void(const float* x)> end;
 };
 
 class WatchedOps final : public Ops {
  public:
-  // `end`: the weights of the norm behind the layer. The device outlives it.
+  // `end`: the weights of the norm that the layer's rows would go through on their way into the head. The device outlives it.
   WatchedOps(Device& device, const float* end) : device_(device), ops_(device.ops()), end_(end) {}
 
   // `watch` must live as long as operations are called.

@@ -92,7 +92,6 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
   output_block(weights_.layers[last], attended, wanted);
-  ops_.rms_norm({work_->x, weights_.final_norm, work_->x, wanted, spec_.hidden, spec_.epsilon});
   head(0, std::min(work_->max_logit_rows, wanted));
 }
 
@@ -192,7 +191,11 @@ const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
 
 void Decoder::head(std::int64_t first, std::int64_t count) {
   const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
-  ops_.linear({.x = work_->x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = count, .parts = parts});
+  ops_.linear({.x = work_->x + first * spec_.hidden,
+               .x_stride = spec_.hidden,
+               .rows = count,
+               .parts = parts,
+               .norm = {weights_.final_norm, spec_.epsilon}});
   ops_.most_likely({work_->logits, work_->best, count, spec_.vocabulary});
 }
 

@@ -56,7 +56,7 @@ class Decoder {
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);
-  // Logits of rows [first, first + count) of x, which are normed, and the most likely ids.
+  // Logits of rows [first, first + count) of x, and the most likely ids.
   void head(std::int64_t first, std::int64_t count);
   // The logits of x's first `rows` rows, of which the first ones are computed.
   void hand_out(std::int64_t rows, const LogitsSink& sink);

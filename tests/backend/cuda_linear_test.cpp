@@ -10,6 +10,8 @@ constexpr WeightFormat all_formats[] = {WeightFormat::f32, WeightFormat::f16, We
 
 class CudaLinearTest : public GpuTest {
  protected:
+  using Counts = std::vector<std::int64_t>;
+
   // The products of two matrices with the same rows, side by side as q, k and v are.
   void compare(WeightFormat format, std::int64_t inputs, std::int64_t rows, bool exact) {
     const std::int64_t stride = inputs + 4 * random_.between(0, 1) + random_.between(0, 1);
@@ -42,13 +44,15 @@ class CudaLinearTest : public GpuTest {
       const double typical = std::sqrt(static_cast<double>(y_stride * inputs));  // sums of products of normals
       expect_rows_near(actual, expected, y_stride, inputs < 32 || y_stride < 16 ? 4 * one : 1.5 * one, typical);
     } else {
-      expect_close(actual, expected, 2e-7F * static_cast<float>(inputs) + 4e-6F);
+      // Two bf16 that stand for a float are off by 2^-17.
+      const bool in_two = !exact && rows > 1 && format == WeightFormat::bf16;
+      const float rest = in_two ? 3e-5F * std::sqrt(static_cast<float>(inputs)) : 0;
+      expect_close(actual, expected, 2e-7F * static_cast<float>(inputs) + 4e-6F + rest);
     }
   }
 
   // Products of `rows` rows, and of the first and last ones of them: as many as `counts` say.
-  void expect_same_rows(WeightFormat format, std::int64_t inputs, std::int64_t rows,
-                        const std::vector<std::int64_t>& counts) {
+  void expect_same_rows(WeightFormat format, std::int64_t inputs, std::int64_t rows, const Counts& counts) {
     constexpr std::int64_t outputs = 45;
     SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
     const Matrix matrix(random_, format, outputs, inputs);
@@ -217,7 +221,9 @@ TEST_F(CudaLinearTest, VeryManyRowsMatch) {
 
 TEST_F(CudaLinearTest, FewRowsGiveEachRowTheSameBitsInAnyBatch) {
   for (const WeightFormat format : all_formats) {
-    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) expect_same_rows(format, inputs, 4, {1, 2, 3});
+    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) {
+      expect_same_rows(format, inputs, 4, format == WeightFormat::bf16 ? Counts{2, 3} : Counts{1, 2, 3});
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 // 8 t to 8 t + 7 of every 32 of entry g, and of values dimensions 8 g to 8 g + 7 of every 64 of entries 2 t, 2 t + 1,
 // 2 t + 8 and 2 t + 9.
 #include "backend/cuda/attention_partial.cuh"
+#include "backend/cuda/barrier.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/tensor_core.cuh"
 
@@ -330,17 +331,54 @@ __device__ inline void prefetch_first(const RowTracks& tracks, const KvView& kv,
   }
 }
 
+// Where warps put their shares of a stretch, two stretches in turn. Another warp each time adds them up while the
+// others go on.
+template <int dims>
+struct ShareRing {
+  using Shares = SplitShares<most_split_heads, dims>;
+
+  // Called by one thread before all others go on.
+  __device__ void make() {
+#pragma unroll
+    for (int place = 0; place < 2; ++place) {
+      make_barrier(full[place], split_warps);
+      make_barrier(taken[place], 1);
+    }
+  }
+
+  // `turn`: stretches that the block has put here before.
+  template <typename Put, typename Take>
+  __device__ void pass(int turn, const Put& put, const Take& take) {
+    const int place = turn % 2;
+    const unsigned parity = turn / 2 % 2;
+    const bool speaks = threadIdx.x % warp_lanes == 0;
+    if (turn >= 2) wait_for(taken[place], parity ^ 1U);
+    put(shares[place]);
+    __syncwarp();
+    if (speaks) arrive(full[place]);
+    if (static_cast<int>(threadIdx.x) / warp_lanes != turn % split_warps) return;
+    wait_for(full[place], parity);
+    take(shares[place]);
+    __syncwarp();
+    if (speaks) arrive(taken[place]);
+  }
+
+  Shares shares[2];
+  Barrier full[2];
+  Barrier taken[2];
+};
+
 template <int dims>
 __device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const RowTracks& tracks,
-                             const Stretches& stretches, int first_head, int head_count,
-                             SplitShares<most_split_heads, dims>& shares) {
+                             const Stretches& stretches, int first_head, int head_count, ShareRing<dims>& ring,
+                             int& turn) {
   const AttentionBatch& batch = args.batch;
   const int head_dim = static_cast<int>(batch.kv.head_dim);
   WarpWalk walk(stretches, at.slot, args.slots);
   WarpKeys<dims> keys;
   if (walk.stretch() < stretches.count) keys.load(tracks.of(walk.entries()), walk.entries(), head_dim);
   DecodeWarp<dims> warp(batch, at.row(), first_head, head_count);
-  for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots) {
+  for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots, ++turn) {
     warp.clear();
     while (walk.stretch() == stretch) {
       const WarpEntries entries = walk.entries();
@@ -354,17 +392,19 @@ __device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Ro
       warp.weigh(weights);
       warp.add(values, weights);
     }
-    __syncthreads();  // the shares of the stretch before are written out
-    warp.write(shares);
-    __syncthreads();
-    write_stretch(args, shares, at.in_launch(), first_head, head_count, stretch);
+    ring.pass(
+        turn, [&](auto& shares) { warp.write(shares); },
+        [&](const auto& shares) {
+          write_stretch(args, shares, static_cast<int>(threadIdx.x) % warp_lanes, warp_lanes, at.in_launch(),
+                        first_head, head_count, stretch);
+        });
   }
 }
 
 // Grid: see SplitRow.
 template <int dims>
 __global__ void __launch_bounds__(split_threads, 2) decode_kernel(const __grid_constant__ SplitArgs args) {
-  __shared__ SplitShares<most_split_heads, dims> shares;
+  __shared__ ShareRing<dims> ring;
   let_next_begin();
   const SplitRow at(args);
   if (!at.exists()) return wait_for_previous();
@@ -375,11 +415,14 @@ __global__ void __launch_bounds__(split_threads, 2) decode_kernel(const __grid_c
   if (at.slot >= stretches.count) return wait_for_previous();
   const RowTracks tracks(batch, run, at.kv_head);
   prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
+  if (threadIdx.x == 0) ring.make();
+  __syncthreads();
   wait_for_previous();
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
+  int turn = 0;
   for (int in_group = 0; in_group < group; in_group += most_split_heads) {
     attend_heads<dims>(args, at, tracks, stretches, at.kv_head * group + in_group,
-                       min(most_split_heads, group - in_group), shares);
+                       min(most_split_heads, group - in_group), ring, turn);
   }
   merge_if_last(args, at, stretches.count);
 }

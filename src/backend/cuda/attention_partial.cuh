@@ -17,7 +17,7 @@ static_assert(most_stretches % warp_lanes == 0);
 
 // The warps' shares of a stretch.
 template <int heads, int dims>
-struct SplitShares {
+struct alignas(16) SplitShares {
   float out[split_warps][heads][dims];
   float most[split_warps][heads];
   float sum[split_warps][heads];
@@ -47,27 +47,32 @@ __device__ inline std::int64_t first_partial(const SplitArgs& args, int in_launc
   return (static_cast<std::int64_t>(in_launch) * args.batch.heads + head) * args.stretches;
 }
 
-// Adds up the warps' shares in their order and writes the stretch's partial result.
+// Adds up the warps' shares in their order and writes the stretch's partial result. Called by `threads` threads, of
+// which this is number `thread`.
 template <int heads, int dims>
-__device__ void write_stretch(const SplitArgs& args, const SplitShares<heads, dims>& shares, int in_launch,
-                              int first_head, int head_count, int stretch) {
+__device__ void write_stretch(const SplitArgs& args, const SplitShares<heads, dims>& shares, int thread, int threads,
+                              int in_launch, int first_head, int head_count, int stretch) {
   const int head_dim = static_cast<int>(args.batch.kv.head_dim);
-  for (int index = static_cast<int>(threadIdx.x); index < head_count * head_dim; index += split_threads) {
+  for (int index = 4 * thread; index < head_count * head_dim; index += 4 * threads) {
     const int h = index / head_dim;
     const int i = index % head_dim;
     float most = shares.most[0][h];
 #pragma unroll
     for (int warp = 1; warp < split_warps; ++warp) most = fmaxf(most, shares.most[warp][h]);
-    float out = 0;
+    float4 out = make_float4(0, 0, 0, 0);
     float sum = 0;
 #pragma unroll
     for (int warp = 0; warp < split_warps; ++warp) {
       const float weight = exp2f(shares.most[warp][h] - most);
-      out = fmaf(weight, shares.out[warp][h][i], out);
+      const float4 share = *reinterpret_cast<const float4*>(&shares.out[warp][h][i]);
+      out.x = fmaf(weight, share.x, out.x);
+      out.y = fmaf(weight, share.y, out.y);
+      out.z = fmaf(weight, share.z, out.z);
+      out.w = fmaf(weight, share.w, out.w);
       sum = fmaf(weight, shares.sum[warp][h], sum);
     }
     const std::int64_t at = first_partial(args, in_launch, first_head + h) + stretch;
-    args.outputs[at * head_dim + i] = out;
+    *reinterpret_cast<float4*>(args.outputs + at * head_dim + i) = out;
     if (i == 0) {
       args.sums[2 * at] = most;
       args.sums[2 * at + 1] = sum;

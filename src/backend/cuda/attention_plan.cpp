@@ -16,7 +16,7 @@ constexpr std::int64_t most_partial_floats = 32 << 20;
 constexpr std::int32_t most_piece_rows = 64;
 // Blocks wanted for each processor: some more than it runs at once, so that the last to end is not late by much, but
 // few, as a block's begin and end take as long as some stretches.
-constexpr std::int64_t blocks_a_processor = 4;
+constexpr std::int64_t blocks_a_processor = 3;
 constexpr float log2_of_e = 1.44269504F;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {

@@ -250,7 +250,8 @@ __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_const
         }
       }
       __syncthreads();
-      write_stretch(args, shares, at.in_launch(), first_head, head_count, stretch);
+      write_stretch(args, shares, static_cast<int>(threadIdx.x), split_threads, at.in_launch(), first_head, head_count,
+                    stretch);
     }
   }
   merge_if_last(args, at, stretches.count);

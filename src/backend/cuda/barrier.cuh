@@ -1,5 +1,5 @@
 // Barriers in shared memory, by which warps that load and warps that compute wait for each other (compute capability
-// 9.0).
+// 8.0).
 //
 // A barrier counts arrivals; when as many have come as it was made for, its phase ends and the next one begins. Phases
 // are told apart by their parity: the first one's is 0.
@@ -27,10 +27,17 @@ __device__ inline void arrive_after_copies(Barrier& barrier) {
 
 __device__ inline bool has_ended(Barrier& barrier, unsigned parity) {
   unsigned ended;
+#if __CUDA_ARCH__ >= 900
   asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.b32 %0, 1, 0, p;}"
                : "=r"(ended)
                : "r"(shared_address(&barrier)), "r"(parity)
                : "memory");
+#else
+  asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.b32 %0, 1, 0, p;}"
+               : "=r"(ended)
+               : "r"(shared_address(&barrier)), "r"(parity)
+               : "memory");
+#endif
   return ended != 0;
 }
 // Until the phase of this parity has ended.

@@ -85,6 +85,29 @@ __global__ void __launch_bounds__(threads) norm_round_kernel(const float* x, std
   }
 }
 
+// A row a block.
+__global__ void __launch_bounds__(threads)
+    round_exact_kernel(const float* x, std::int64_t x_stride, std::int64_t inputs, const float* weight, float epsilon,
+                       __nv_bfloat16* to) {
+  __shared__ float shared[threads / warp_lanes];
+  let_next_begin();
+  wait_for_previous();
+  const float* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
+  float root = 1;
+  if (weight != nullptr) {
+    float squares = 0;
+    for (std::int64_t i = threadIdx.x; i < inputs; i += threads) squares = fmaf(row[i], row[i], squares);
+    root = sqrtf(block_sum<threads / warp_lanes>(squares, shared) / static_cast<float>(inputs) + epsilon);
+  }
+  __nv_bfloat16* rounded = to + static_cast<std::int64_t>(blockIdx.x) * inputs;
+  __nv_bfloat16* rests = rounded + static_cast<std::int64_t>(gridDim.x) * inputs;
+  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) {
+    const float value = weight != nullptr ? row[i] / root * weight[i] : row[i];
+    rounded[i] = __float2bfloat16_rn(value);
+    rests[i] = __float2bfloat16_rn(value - __bfloat162float(rounded[i]));
+  }
+}
+
 // One chunk a thread.
 template <WeightFormat format, typename To>
 __global__ void dequantize_kernel(const std::uint8_t* values, const std::uint16_t* scales, std::int64_t row_bytes,
@@ -163,6 +186,12 @@ void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows,
   if (operand == Operand::f32) launch(static_cast<float*>(to));
   if (operand == Operand::f16) launch(static_cast<__half*>(to));
   if (operand == Operand::bf16) launch(static_cast<__nv_bfloat16*>(to));
+}
+
+void launch_round_exact(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
+                        const InputNorm& norm, void* to, cudaStream_t stream) {
+  launch_early("round_exact", round_exact_kernel, dim3(static_cast<unsigned>(rows)), threads, stream, x, x_stride,
+               inputs, norm.weight, norm.epsilon, static_cast<__nv_bfloat16*>(to));
 }
 
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream) {

@@ -69,48 +69,39 @@ void for_formats(std::span<const LinearPart> parts, const Each& each) {
 
 void CudaOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
+  if (takes_several(args)) return linear_several(args);
   if (args.rows <= few_rows) return linear_few(args);
-  const auto is_several = [&](const LinearPart& part) { return takes_several(part.weight, args.rows); };
-  if (std::ranges::all_of(args.parts, is_several)) return linear_several(args);
   for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
     linear_many(args, row, std::min(rows_at_a_time, args.rows - row));
   }
-}
-
-bool CudaOps::takes_several(const WeightView& weight, std::int64_t rows) const {
-  const bool is_rounded = weight.format == WeightFormat::bf16 || weight.format == WeightFormat::f16;
-  return rows <= most_several_rows && is_rounded && !exact_activations_ && has_chunks(weight.format, weight.inputs);
 }
 
 void CudaOps::gate_up(const GateUpArgs& args) {
   const WeightView& gate = args.gate.weight;
   const std::int64_t width = gate.outputs;
   const bool alike = gate.format == args.up.weight.format;
-  const bool few = alike && args.rows <= few_rows && has_chunks(gate.format, gate.inputs);
-  const bool several = alike && !few && takes_several(gate, args.rows);
   const auto do_rows = [&](std::int64_t first, std::int64_t rows) {
     float* y = args.y + first * width;
-    float* ups = few || several ? nullptr : ups_.get<float>(rows * width);
-    const LinearPart parts[] = {{gate, args.gate.bias, y, width}, {args.up.weight, args.up.bias, ups, width}};
+    LinearPart parts[] = {{gate, args.gate.bias, y, width}, {args.up.weight, args.up.bias, nullptr, width}};
     const LinearArgs products{
         .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
-    if (few) return launch_few_gated_rows(few_rows_of(products, parts), stream());
-    if (several) return launch_several_gated_rows(several_rows_of(products, parts, {}), stream());
+    if (alike && takes_several(products)) return launch_several_rows(several_rows_of(products, parts, true), stream());
+    if (alike && rows <= few_rows && has_chunks(gate.format, gate.inputs)) {
+      return launch_few_gated_rows(few_rows_of(products, parts), stream());
+    }
+    parts[1].y = ups_.get<float>(rows * width);
     linear(products);
-    launch_gate(y, ups, y, rows * width, stream());
+    launch_gate(y, parts[1].y, y, rows * width, stream());
   };
   for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
     do_rows(row, std::min(rows_at_a_time, args.rows - row));
   }
 }
 
-bool CudaOps::rounds(const WeightView& weight, std::int64_t rows) const {
-  return rows > few_rows && operand_of(weight.format, exact_activations_) != Operand::f32;
-}
-
 void CudaOps::mlp(const MlpArgs& args) {
   const WeightView& down = args.down.weight;
-  if (!rounds(down, args.rows)) return Ops::mlp(args);
+  const Operand operand = operand_of(down.format, exact_activations_);
+  if (args.rows <= few_rows || operand == Operand::f32 || down.inputs % 4 != 0) return Ops::mlp(args);
   for (std::int64_t first = 0; first < args.rows; first += rows_at_a_time) {
     const std::int64_t rows = std::min(rows_at_a_time, args.rows - first);
     const RoundedRows gates = rounded_gates(args, first, rows);
@@ -120,7 +111,7 @@ void CudaOps::mlp(const MlpArgs& args) {
                               .rows = rows,
                               .parts = {&part, 1},
                               .accumulate = true};
-    if (takes_several(down, rows)) {
+    if (takes_several(products)) {
       linear_several(products, gates);
     } else {
       linear_many(products, 0, rows, gates);
@@ -128,25 +119,24 @@ void CudaOps::mlp(const MlpArgs& args) {
   }
 }
 
-CudaOps::RoundedRows CudaOps::rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows) {
+RoundedRows CudaOps::rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows) {
   const WeightView& gate = args.gate.weight;
   const std::int64_t width = gate.outputs;
   const Operand operand = operand_of(args.down.weight.format, false);
   void* to = gates_.get<std::byte>(rows * width * 2);
   float* gates = args.gated + first * width;
-  const bool several = takes_several(gate, rows) && gate.format == args.up.weight.format;
-  float* ups = several ? nullptr : ups_.get<float>(rows * width);
-  const LinearPart parts[] = {{gate, args.gate.bias, gates, width}, {args.up.weight, args.up.bias, ups, width}};
+  LinearPart parts[] = {{gate, args.gate.bias, gates, width}, {args.up.weight, args.up.bias, nullptr, width}};
   const LinearArgs products{
       .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
-  if (several) {
-    SeveralRows joined = several_rows_of(products, parts, {});
-    joined.rounded = to;
-    joined.rounds_to_half = operand == Operand::f16;
-    launch_several_gated_rows(joined, stream());
+  if (takes_several(products) && gate.format == args.up.weight.format) {
+    SeveralRows several = several_rows_of(products, parts, true);
+    several.rounded = to;
+    several.rounds_to_half = operand == Operand::f16;
+    launch_several_rows(several, stream());
   } else {
+    parts[1].y = ups_.get<float>(rows * width);
     linear(products);
-    launch_gate_round(gates, ups, rows * width, operand, to, stream());
+    launch_gate_round(gates, parts[1].y, rows * width, operand, to, stream());
   }
   return {static_cast<const std::byte*>(to), operand};
 }
@@ -155,26 +145,48 @@ void CudaOps::linear_few(const LinearArgs& args) {
   for_formats(args.parts, [&](auto parts) { launch_few_rows(few_rows_of(args, parts), stream()); });
 }
 
-void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
-  for_formats(args.parts, [&](auto parts) { launch_several_rows(several_rows_of(args, parts, rounded), stream()); });
+bool CudaOps::takes_several(const LinearArgs& args) const {
+  if (!has_clusters_ || exact_activations_ || args.rows > most_several_rows) return false;
+  return std::ranges::all_of(args.parts, [&](const LinearPart& part) {
+    const WeightFormat format = part.weight.format;
+    // Fewer have kernels of their own, which round nothing.
+    const std::int64_t least = format == WeightFormat::bf16 ? 2 : few_rows + 1;
+    return (format == WeightFormat::bf16 || format == WeightFormat::f16) && args.rows >= least &&
+           has_chunks(format, part.weight.inputs);
+  });
 }
 
 // Rounds the rows where nobody has. `parts`: some of the call's, of one format.
-SeveralRows CudaOps::several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts,
+SeveralRows CudaOps::several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, bool gated,
                                      const RoundedRows& rounded) {
   const WeightView& weight = parts.front().weight;
   const Operand operand = operand_of(weight.format, false);
-  const bool is_half = operand == Operand::f16;
-  const bool is_rounded = rounded.x != nullptr && rounded.operand == operand;
-  SeveralRows several{.x = (is_rounded ? rounded : rounded_rows(args, weight.inputs, operand)).x,
-                      .rows = narrow<std::int32_t>(args.rows),
+  const bool exact = operand == Operand::bf16 && args.rows <= several_exact_rows;
+  SeveralRows several{.x = nullptr,
+                      .rows = narrow<std::int32_t>(exact ? 2 * args.rows : args.rows),
                       .inputs = narrow<std::int32_t>(weight.inputs),
-                      .is_half = is_half,
+                      .is_half = operand == Operand::f16,
+                      .exact = exact,
+                      .gated = gated,
                       .accumulate = args.accumulate,
+                      .shares = 1,
+                      .share_steps = 1,
                       .count = 0,
                       .parts = {}};
+  if (exact) {
+    several.x = exact_rows(args, weight.inputs);
+  } else {
+    const bool is_rounded = rounded.x != nullptr && rounded.operand == operand;
+    several.x = (is_rounded ? rounded : rounded_rows(args, weight.inputs, operand)).x;
+  }
   for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
+  share_inputs(several);
   return several;
+}
+
+void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
+  for_formats(args.parts,
+              [&](auto parts) { launch_several_rows(several_rows_of(args, parts, false, rounded), stream()); });
 }
 
 void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows,
@@ -222,7 +234,13 @@ void CudaOps::take_rows(const LinearArgs& args, std::int64_t inputs, const Round
   product.x_stride = inputs;
 }
 
-CudaOps::RoundedRows CudaOps::rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand) {
+const void* CudaOps::exact_rows(const LinearArgs& args, std::int64_t inputs) {
+  void* to = activations_.get<std::byte>(2 * args.rows * inputs * 2);
+  launch_round_exact(args.x, args.x_stride, args.rows, inputs, args.norm, to, stream());
+  return to;
+}
+
+RoundedRows CudaOps::rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand) {
   auto* to = activations_.get<std::byte>(args.rows * inputs * (operand == Operand::f32 ? 4 : 2));
   if (args.norm.weight != nullptr) {
     launch_norm_round(args.x, args.x_stride, args.rows, inputs, args.norm, operand, to, stream());

@@ -5,9 +5,16 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/graph_cache.h"
 #include "backend/cuda/matrix_products.h"
+#include "backend/cuda/several_rows.h"
 #include "device/ops.h"
 
 namespace precis::cuda {
+
+// Rows as a product takes them, contiguous.
+struct RoundedRows {
+  const std::byte* x = nullptr;
+  Operand operand = Operand::f32;
+};
 
 class CudaOps final : public Ops {
  public:
@@ -34,20 +41,14 @@ class CudaOps final : public Ops {
  private:
   // For blocks to count themselves.
   std::int32_t* counters(std::int64_t count);
-  // Rows as a product takes them, contiguous.
-  struct RoundedRows {
-    const std::byte* x = nullptr;
-    Operand operand = Operand::f32;
-  };
   // cuda_linear.cpp
   void linear_few(const LinearArgs& args);
-  // Whether several_rows.cu multiplies so many rows.
-  bool takes_several(const WeightView& weight, std::int64_t rows) const;
+  // Whether several_rows.cu multiplies these.
+  bool takes_several(const LinearArgs& args) const;
   // `rounded`: the call's rows, where somebody has rounded them.
   void linear_several(const LinearArgs& args, const RoundedRows& rounded = {});
-  SeveralRows several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, const RoundedRows& rounded);
-  // Whether the rows that such a matrix is multiplied with are rounded before.
-  bool rounds(const WeightView& weight, std::int64_t rows) const;
+  SeveralRows several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, bool gated,
+                              const RoundedRows& rounded = {});
   // The first half of an MLP, rounded for the second one: rows [first, first + rows).
   RoundedRows rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows);
   void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows, const RoundedRows& rounded = {});
@@ -56,11 +57,14 @@ class CudaOps final : public Ops {
   void take_rows(const LinearArgs& args, std::int64_t inputs, const RoundedRows& rounded, Product& product);
   // The rows normed where they are to be, as `operand`, contiguous; until the next call.
   RoundedRows rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand);
+  // The same as bf16, and behind the rows what rounding left over of each.
+  const void* exact_rows(const LinearArgs& args, std::int64_t inputs);
 
   cudaStream_t stream() const { return stream_->get(); }
 
   const std::shared_ptr<Stream> stream_;
   const bool exact_activations_;
+  const bool has_clusters_;
   StagingRing staging_;
   std::shared_ptr<std::byte> readback_;  // pinned
   std::int64_t readback_bytes_ = 0;

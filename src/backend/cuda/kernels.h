@@ -22,14 +22,14 @@ void launch_rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void launch_rotation(const RotationArgs& args, cudaStream_t stream);
 // y[i] = silu(gate[i]) * up[i]. `y` may be one of the two.
 void launch_gate(const float* gate, const float* up, float* y, std::int64_t count, cudaStream_t stream);
-// The same rounded.
+// The same rounded; `count` is a multiple of 4.
 void launch_gate_round(const float* gate, const float* up, std::int64_t count, Operand operand, void* y,
                        cudaStream_t stream);
 void launch_gather(const GatherArgs& args, cudaStream_t stream);
 void launch_place(const PlaceArgs& args, cudaStream_t stream);
 
 // most_likely.cu. `keys`: [rows, most_likely_blocks], scratch; `counters`: [rows], 0 before and after.
-constexpr int most_likely_blocks = 48;
+constexpr int most_likely_blocks = 96;
 void launch_most_likely(const MostLikelyArgs& args, unsigned long long* keys, std::int32_t* counters,
                         cudaStream_t stream);
 
@@ -64,25 +64,6 @@ void launch_few_rows(const FewRows& args, cudaStream_t stream);
 // whole chunks.
 void launch_few_gated_rows(const FewRows& args, cudaStream_t stream);
 
-// several_rows.cu: products of rows that were rounded as the weights are stored, bf16 or f16; inputs are whole chunks.
-// As few_rows.cu, a row's bits do not depend on how many rows there are.
-constexpr int most_several_rows = 64;
-
-struct SeveralRows {
-  const void* x;      // [rows, inputs]
-  std::int32_t rows;  // at most most_several_rows
-  std::int32_t inputs;
-  bool is_half;  // f16
-  bool accumulate;
-  std::int32_t count;  // of parts
-  FewRowsPart parts[few_rows_parts];
-  void* rounded = nullptr;      // [rows, outputs]: takes gated rows, rounded, in y's place
-  bool rounds_to_half = false;  // to f16, not bf16
-};
-void launch_several_rows(const SeveralRows& args, cudaStream_t stream);
-// As launch_few_gated_rows.
-void launch_several_gated_rows(const SeveralRows& args, cudaStream_t stream);
-
 // convert.cu: operands and results of products with many rows.
 // to[r] = x[r], rows contiguous there, as f16 or bf16.
 void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
@@ -90,6 +71,9 @@ void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std:
 // The same of x[r] normed.
 void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
                        const InputNorm& norm, Operand operand, void* to, cudaStream_t stream);
+// The same as bf16, x[r] normed where `norm` has weights, and to[rows + r] = what rounding left over of it, as bf16.
+void launch_round_exact(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
+                        const InputNorm& norm, void* to, cudaStream_t stream);
 // A whole matrix as `operand` (f32 or bf16). Its inputs must be whole chunks, see has_chunks.
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream);
 // y[r] += bias

@@ -28,27 +28,39 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-// `name`: for the message when it fails; `shared_bytes`: of memory that the kernel takes beside what it declares.
+// Grid and what else a launch is made of. `shared_bytes`: of memory that the kernel takes beside what it declares;
+// `cluster`: blocks of one, in the grid's first dimension.
+struct LaunchShape {
+  dim3 grid;
+  int threads;
+  int shared_bytes = 0;
+  int cluster = 1;
+};
+
+// `name`: for the message when it fails.
 template <typename... Parameters, typename... Arguments>
-void launch_early_shared(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes,
-                         cudaStream_t stream, Arguments&&... arguments) {
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+void launch_early(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+                  Arguments&&... arguments) {
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = static_cast<unsigned>(shape.cluster);
+  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.gridDim = shape.grid;
+  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shape.shared_bytes);
   config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = shape.cluster > 1 ? 2 : 1;
   check(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...), name);
 }
 
 template <typename... Parameters, typename... Arguments>
 void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream,
                   Arguments&&... arguments) {
-  launch_early_shared(name, kernel, grid, threads, 0, stream, std::forward<Arguments>(arguments)...);
+  launch_early(name, kernel, LaunchShape{grid, threads}, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace precis::cuda

@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(threads)
   const int blocks = static_cast<int>(gridDim.x);
   const float* from = logits + row * vocabulary;
   unsigned long long key = 0;
-#pragma unroll 4
+#pragma unroll 8
   for (int id = static_cast<int>(blockIdx.x * threads + threadIdx.x); id < vocabulary; id += blocks * threads) {
     key = max(key, key_of(from[id], id));
   }
