@@ -55,6 +55,11 @@ struct EngineOptions {
   // together are preempted and recomputed; a request that could not run alone is refused.
   std::int64_t kv_memory = 0;
 
+  // The share of the GPU's memory, above 0 and up to 1, that weights, steps and the KV pool take together: the pool
+  // gets what the others leave. 0: the pool is as kv_memory says. An error on a backend that has no memory of its own,
+  // and together with kv_memory.
+  double gpu_memory_utilization = 0;
+
   // Entries a page. Small pages round less memory up; large pages are read faster.
   int page_entries = 16;
 

@@ -26,24 +26,33 @@ void Inbox::wake() {
   changed.notify_one();
 }
 
-EngineThread::EngineThread(const EngineOptions& options)
+std::unique_ptr<Device> open_device(const EngineOptions& options) {
+  return open_backend(options.backend,
+                      {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32});
+}
+
+EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
     : files_((validate(options), options)),
       spec_(files_.read_spec()),
       default_sampling_(files_.default_sampling()),
       piece_(options.piece),
-      device_(open_backend(options.backend,
-                           {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32})),
+      device_(open(options)),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
                                  kv_type(options))),
       plan_(spec_, geometry_, options.summary_delay) {
-  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes());
   const SchedulerOptions scheduling = scheduler_options(options);
+  const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
+  const std::optional<DeviceMemory> memory = device_->memory();
+  decoder_.emplace(spec_, weights_, geometry_, *device_, rows);
+  DeviceNeeds needs;
+  if (memory) needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, rows)};
+  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes(), kv_memory(options, memory, needs));
+  if (memory) expect_fits(*memory, needs, size.pages * geometry_.page_bytes());
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
   costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
-  decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
   memory_ = {.weight_bytes = weights_.bytes,
@@ -58,6 +67,15 @@ EngineThread::EngineThread(const EngineOptions& options)
              spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
              shown_bytes(static_cast<double>(pool_.bytes())), size.pages, size.context, device_->description());
   thread_ = std::thread([this] { run(); });
+}
+
+std::int64_t EngineThread::kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
+                                     const DeviceNeeds& needs) const {
+  if (options.gpu_memory_utilization == 0) return options.kv_memory;
+  if (!memory) {
+    fail("gpu_memory_utilization: {} has no memory of its own, expected the cuda backend", device_->description());
+  }
+  return pool_share(options.gpu_memory_utilization, *memory, needs);
 }
 
 EngineThread::~EngineThread() {

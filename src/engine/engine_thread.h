@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "device/device.h"
+#include "engine/device_budget.h"
 #include "engine/job.h"
 #include "engine/model_files.h"
 #include "memory/cost_plan.h"
@@ -35,9 +37,13 @@ struct Inbox {
   void wake();
 };
 
+// Opens what an engine computes on.
+using OpenDevice = std::function<std::unique_ptr<Device>(const EngineOptions& options)>;
+std::unique_ptr<Device> open_device(const EngineOptions& options);
+
 class EngineThread {
  public:
-  explicit EngineThread(const EngineOptions& options);
+  explicit EngineThread(const EngineOptions& options, const OpenDevice& open = open_device);
   ~EngineThread();
 
   std::vector<Stream> submit(std::vector<Request> requests);
@@ -56,6 +62,9 @@ class EngineThread {
   const Device& device() const { return *device_; }
 
  private:
+  // Bytes for the KV pool, as size_pool() takes them.
+  std::int64_t kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
+                         const DeviceNeeds& needs) const;
   void check(const Request& request) const;
   void run();
   // Takes what the inbox holds. Waits for something while there is nothing to do. False: stop.

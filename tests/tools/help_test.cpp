@@ -56,6 +56,7 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--parallel",
                                   "--max-num-seqs",
                                   "--kv-cache-memory",
+                                  "--gpu-memory-utilization",
                                   "--page-size",
                                   "--block-size",
                                   "--no-prefix-cache",
