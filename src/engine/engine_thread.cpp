@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "device/device_lost.h"
 #include "engine/engine_setup.h"
 #include "runtime/step_builder.h"
 
@@ -27,8 +28,7 @@ void Inbox::wake() {
 }
 
 std::unique_ptr<Device> open_device(const EngineOptions& options) {
-  return open_backend(options.backend,
-                      {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32});
+  return open_backend(options.backend, {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32});
 }
 
 EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
@@ -142,7 +142,8 @@ MemoryReport EngineThread::memory() const {
 void EngineThread::run() {
   while (receive()) {
     drop_cancelled();
-    step();
+    if (lost_.empty()) step();
+    if (!lost_.empty()) end_all_failed();
     publish_memory();
   }
   while (!jobs_.empty()) end(*jobs_.front(), EndReason::cancelled, "");
@@ -186,6 +187,12 @@ void EngineThread::step() {
     decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, std::span<const float> logits) {
       jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
     });
+  } catch (const DeviceLost& error) {
+    scheduler_->abandon();
+    lost_ = fmt::format("the device is lost, and nothing more can be computed until the program is started again: {}",
+                        error.what());
+    log().error("{}", lost_);
+    return;
   } catch (const std::exception& error) {
     scheduler_->abandon();
     for (Job* job : jobs) end(*job, EndReason::failed, error.what());
@@ -193,6 +200,11 @@ void EngineThread::step() {
   }
   scheduler_->commit();
   finish_items(jobs);
+}
+
+void EngineThread::end_all_failed() {
+  while (!jobs_.empty()) end(*jobs_.front(), EndReason::failed, lost_);
+  scheduler_->cache().clear();  // of K and V that nobody can read
 }
 
 void EngineThread::finish_items(const std::vector<Job*>& jobs) {

@@ -71,6 +71,8 @@ class EngineThread {
   bool receive();
   void drop_cancelled();
   void step();
+  // The device does not work any more: every request ends, and so do those that come.
+  void end_all_failed();
   void finish_items(const std::vector<Job*>& jobs);
   void end(Job& job, EndReason reason, const std::string& error);
   void publish_memory();
@@ -91,6 +93,7 @@ class EngineThread {
   std::optional<Decoder> decoder_;
   std::optional<Scheduler> scheduler_;
   std::list<std::unique_ptr<Job>> jobs_;  // the thread's own
+  std::string lost_;                      // the thread's own: why the device is lost; empty while it works
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   mutable std::mutex memory_mutex_;
   MemoryReport memory_;

@@ -70,8 +70,7 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
 }
 
 void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
-  // Scratch memory only grows, and where it does it moves.
-  const auto memory = [&] { return activations_.bytes() + weights_.bytes() + ups_.bytes() + partials_.bytes(); };
+  const auto memory = [&] { return activations_.moves() + weights_.moves() + ups_.moves() + partials_.moves(); };
   graphs_.repeat(key, memory, work);
 }
 
