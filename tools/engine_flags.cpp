@@ -17,7 +17,9 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
   flags.count("-t,--threads", "N", target.threads, 0, 1024,
               "threads of the cpu backend; 0: one a physical core (the numbers stay the same)");
   flags.text("--backend", "NAME", target.backend, "auto, cuda, cpu, or reference (scalar, slow, the oracle)");
-  flags.text("--compute", "TYPE", target.compute, "K and V kept as bf16 (default) or f32");
+  flags.text("--compute", "TYPE", target.compute, "bf16 (default), or f32: activations, K and V stay floats");
+  flags.text("--kv-cache-dtype", "TYPE", target.kv_cache_dtype,
+             "K and V kept as auto (default: as --compute says), fp8 (e4m3), bf16 or f32");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,

@@ -35,10 +35,19 @@ void validate(const EngineOptions& options) {
   if (share > 0 && options.kv_memory > 0) fail("gpu_memory_utilization: not with kv_memory, expected one of the two");
 }
 
-DType kv_type(const EngineOptions& options) {
-  if (options.compute == "bf16") return DType::bf16;
-  if (options.compute == "f32") return DType::f32;
+bool computes_exactly(const EngineOptions& options) {
+  if (options.compute == "bf16") return false;
+  if (options.compute == "f32") return true;
   fail("compute: '{}', expected bf16 or f32", options.compute);
+}
+
+DType kv_type(const EngineOptions& options) {
+  const DType own = computes_exactly(options) ? DType::f32 : DType::bf16;
+  if (options.kv_cache_dtype == "auto") return own;
+  if (options.kv_cache_dtype == "fp8") return DType::f8_e4m3;
+  if (options.kv_cache_dtype == "bf16") return DType::bf16;
+  if (options.kv_cache_dtype == "f32") return DType::f32;
+  fail("kv_cache_dtype: '{}', expected auto, fp8, bf16 or f32", options.kv_cache_dtype);
 }
 
 bool rounds_frequencies(const EngineOptions& options) {

@@ -14,7 +14,10 @@ namespace precis {
 // Throws Error that names the option when a value is outside its range.
 void validate(const EngineOptions& options);
 
-// Element type of K and V. Throws Error when `compute` is unknown.
+// Whether activations stay floats. Throws Error when `compute` is unknown.
+bool computes_exactly(const EngineOptions& options);
+
+// Element type of K and V. Throws Error when `compute` or `kv_cache_dtype` is unknown.
 DType kv_type(const EngineOptions& options);
 
 // Whether rotary frequencies are rounded to bf16. Throws Error when `rope_frequencies` is unknown.

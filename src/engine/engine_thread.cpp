@@ -28,7 +28,7 @@ void Inbox::wake() {
 }
 
 std::unique_ptr<Device> open_device(const EngineOptions& options) {
-  return open_backend(options.backend, {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32});
+  return open_backend(options.backend, {.threads = options.threads, .exact_activations = computes_exactly(options)});
 }
 
 EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)

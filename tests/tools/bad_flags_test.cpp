@@ -71,6 +71,7 @@ std::vector<BadFlags> bad_lines() {
       run_with("LogprobsBeyondVocabulary", {"--logprobs", "100000"}, "--logprobs: '100000'"),
       run_with("UnknownBackend", {"--backend", "abacus"}, "abacus"),
       run_with("UnknownCompute", {"--compute", "fp4"}, "fp4"),
+      run_with("UnknownKvType", {"--kv-cache-dtype", "fp4"}, "kv_cache_dtype: 'fp4', expected auto, fp8, bf16 or f32"),
       run_with("PieceZero", {"--piece", "0"}, "--piece: '0'"),
       run_with("ParallelZero", {"-np", "0"}, "--parallel: '0'"),
       run_with("KvMemoryWord", {"--kv-cache-memory", "lots"}, "--kv-cache-memory: 'lots'"),

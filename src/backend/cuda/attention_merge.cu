@@ -88,6 +88,8 @@ __global__ void __launch_bounds__(merge_threads) merge_kernel(const __grid_const
 void launch_split_attention(const SplitArgs& args, cudaStream_t stream) {
   if (args.batch.kv.type == DType::f32) {
     launch_split_f32(args, stream);
+  } else if (args.batch.kv.type == DType::f8_e4m3) {
+    launch_split_f8(args, stream);
   } else {
     launch_split_bf16(args, stream);
   }

@@ -2,6 +2,8 @@
 // KV head. Compiled for each type of K and V in a file of its own.
 #pragma once
 
+#include <cuda_fp8.h>
+
 #include "backend/cuda/attention_view.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
@@ -37,6 +39,26 @@ struct Elements<__nv_bfloat16> {
   }
 
   uint4 raw;
+};
+
+template <>
+struct Elements<__nv_fp8_e4m3> {
+  static constexpr int entries_at_once = 4;
+
+  __device__ void load(const std::byte* from, int dim) { raw = *reinterpret_cast<const uint2*>(from + dim); }
+  __device__ void clear() { raw = make_uint2(0, 0); }
+  __device__ void read(float (&to)[lane_dims]) const {
+#pragma unroll
+    for (int i = 0; i < lane_dims; i += 2) {
+      const std::uint32_t word = i < lane_dims / 2 ? raw.x : raw.y;
+      const auto two = static_cast<__nv_fp8x2_storage_t>(word >> (i % 4 * 8));
+      const float2 values = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(two, __NV_E4M3)));
+      to[i] = values.x;
+      to[i + 1] = values.y;
+    }
+  }
+
+  uint2 raw;
 };
 
 template <>
@@ -329,8 +351,9 @@ void launch_split_kernel(const SplitArgs& args, cudaStream_t stream) {
   }
 }
 
-// attention_split_bf16.cu, attention_split_f32.cu
+// attention_split_bf16.cu, attention_split_f8.cu, attention_split_f32.cu
 void launch_split_bf16(const SplitArgs& args, cudaStream_t stream);
+void launch_split_f8(const SplitArgs& args, cudaStream_t stream);
 void launch_split_f32(const SplitArgs& args, cudaStream_t stream);
 
 }  // namespace precis::cuda
