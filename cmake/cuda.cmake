@@ -21,7 +21,9 @@ if(PRECIS_CUDA)
     endif()
   endif()
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 90)
+    # The H100's own code, with the instructions that no other chip has (a), and what a driver can make code for later
+    # chips of, without them.
+    set(CMAKE_CUDA_ARCHITECTURES 90a-real 90-virtual)
   endif()
   if(PRECIS_SANITIZE)
     precis_leave_out_cuda("sanitizers are for the host")

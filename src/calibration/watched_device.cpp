@@ -55,6 +55,10 @@ void WatchedOps::attention(const AttentionArgs& args) {
   if (!over_) ops_.attention(args);
 }
 
+void WatchedOps::most_likely(const MostLikelyArgs& args) {
+  if (!over_) ops_.most_likely(args);
+}
+
 void WatchedOps::gather(const GatherArgs& args) {
   if (!over_) ops_.gather(args);
 }

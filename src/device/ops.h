@@ -95,6 +95,17 @@ struct GateUpArgs {
   float* y;  // [rows, width]
 };
 
+// An MLP and its residual: x[r] += down's product with the first half, GateUpArgs, of x[r].
+struct MlpArgs {
+  float* x;  // [rows, hidden]
+  std::int64_t rows;
+  LinearWeights gate;  // [width, hidden]
+  LinearWeights up;    // [width, hidden]
+  LinearWeights down;  // [hidden, width]
+  InputNorm norm;      // of x on its way into gate and up
+  float* gated;        // [rows, width]: temporary
+};
+
 // cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all
 // layers. Angles are rounded to float before cos and sin, as Hugging Face computes them.
 struct RotationArgs {
@@ -135,6 +146,14 @@ struct GatherArgs {
   std::int64_t width;
 };
 
+// ids[r]: the first of row r's largest logits, those that are no numbers aside; 0 where all are none.
+struct MostLikelyArgs {
+  const float* logits;  // [rows, vocabulary]
+  std::int32_t* ids;    // [rows]
+  std::int64_t rows;
+  std::int64_t vocabulary;
+};
+
 // A page whose bytes are copied before a sequence writes to what it shares. Copies happen in the order of their list:
 // a page that one copy reads may be written by a later one.
 struct PageCopy {
@@ -156,10 +175,18 @@ class Ops {
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
   virtual void gate_up(const GateUpArgs& args) = 0;
+  // In one, where a backend has a shorter way than the two operations that it is made of.
+  virtual void mlp(const MlpArgs& args) {
+    gate_up({args.x, args.rows, args.gate, args.up, args.norm, args.gated});
+    const WeightView& down = args.down.weight;
+    const LinearPart part{down, args.down.bias, args.x, down.outputs};
+    linear({.x = args.gated, .x_stride = down.inputs, .rows = args.rows, .parts = {&part, 1}, .accumulate = true});
+  }
   virtual void rotation(const RotationArgs& args) = 0;
   virtual void place(const PlaceArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
+  virtual void most_likely(const MostLikelyArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
   // Does `work`, which calls operations but none of those below. Calls with equal keys call the same operations with
   // the same arguments (what memory holds may differ), so that a device may record them and do them as one.

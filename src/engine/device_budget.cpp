@@ -21,7 +21,7 @@ std::string shown(std::int64_t bytes) {
 
 std::int64_t scratch_bytes(const ModelSpec& spec, std::int64_t rows) {
   const std::int64_t inputs = std::max({spec.hidden, spec.ffn, spec.heads * spec.head_dim});
-  return rows * (inputs + spec.ffn) * std::int64_t{sizeof(float)} + fixed_scratch;
+  return rows * (inputs + 2 * spec.ffn) * std::int64_t{sizeof(float)} + fixed_scratch;
 }
 
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs) {

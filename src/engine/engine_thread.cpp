@@ -184,7 +184,7 @@ void EngineThread::step() {
   }
   try {
     const Step step = build_step(items, spec_, geometry_);
-    decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, std::span<const float> logits) {
+    decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, RowLogits& logits) {
       jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
     });
   } catch (const DeviceLost& error) {

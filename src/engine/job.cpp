@@ -49,11 +49,11 @@ void Job::begin_step() {
   if (!first_step_) first_step_ = Clock::now();
 }
 
-void Job::take_logits(std::int64_t index, std::span<const float> logits) {
+void Job::take_logits(std::int64_t index, RowLogits& logits) {
   const bool last = index + 1 == static_cast<std::int64_t>(sequence_.ids.size());
   if (request_.on_logits && index >= delivered_ && failure_.empty()) {
     try {
-      request_.on_logits(index, logits);
+      request_.on_logits(index, logits.values());
     } catch (const std::exception& error) {
       failure_ = error.what();
     }
@@ -61,13 +61,13 @@ void Job::take_logits(std::int64_t index, std::span<const float> logits) {
   }
   if (!last) return;
   if (!at_limit()) {
-    chosen_ = sampler_.sample(logits);
-    if (request_.top_logprobs >= 0) logprobs_ = logprobs_of(logits, *chosen_, request_.top_logprobs);
+    chosen_ = sampler_.takes_most_likely() ? sampler_.take(logits.most_likely()) : sampler_.sample(logits.values());
+    if (request_.top_logprobs >= 0) logprobs_ = logprobs_of(logits.values(), *chosen_, request_.top_logprobs);
   }
   const bool ends =
       at_limit() || static_cast<std::int64_t>(sequence_.ids.size()) + 1 == most_ids_ || is_end_id(*chosen_);
   // Costly for a large vocabulary, and only the last one is told; a stop text is seen too late for it to be known here.
-  if (ends || !request_.stop.empty()) usage_.logits_hash = hash_of(logits);
+  if (ends || !request_.stop.empty()) usage_.logits_hash = hash_of(logits.values());
 }
 
 bool Job::finish_step() {

@@ -7,6 +7,7 @@
 
 #include "engine/event_queue.h"
 #include "memory/kv_plan.h"
+#include "model/row_logits.h"
 #include "precis/request.h"
 #include "runtime/sampler.h"
 #include "runtime/sequence.h"
@@ -35,7 +36,7 @@ class Job {
   void begin_step();
   // Logits that follow ids[index], during the step. Chooses the next token when the step completes the sequence. What
   // the caller's on_logits throws ends the job at the end of the step.
-  void take_logits(std::int64_t index, std::span<const float> logits);
+  void take_logits(std::int64_t index, RowLogits& logits);
   // After the step was committed: appends the chosen token, sends its event. True when the request has ended, for the
   // reason in reason().
   bool finish_step();

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "model/device_runs.h"
+#include "model/device_inputs.h"
 #include "model/workspace.h"
 
 namespace precis {
@@ -18,8 +18,8 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry
       ops_(device.ops()),
       places_(static_cast<std::size_t>(spec.layers)),
       rope_(make_rope_table(spec.rope, spec.head_dim)),
-      work_(std::make_unique<Workspace>(spec, geometry.groups.size(), device, max_rows)),
-      runs_(std::make_unique<DeviceRuns>(device)) {
+      work_(std::make_unique<Workspace>(spec, device, max_rows)),
+      inputs_(std::make_unique<DeviceInputs>(device)) {
   for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
     const std::vector<std::int32_t>& layers = geometry.groups[group].layers;
     for (std::size_t index = 0; index < layers.size(); ++index) {
@@ -36,12 +36,12 @@ std::int64_t Decoder::max_rows() const {
   return work_->max_rows;
 }
 std::int64_t Decoder::workspace_bytes() const {
-  return work_->bytes() + runs_->bytes();
+  return work_->bytes() + inputs_->bytes();
 }
 
 void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink) {
   PRECIS_CHECK(inputs.rows() <= work_->max_rows, "{} rows", inputs.rows());
-  load_inputs(inputs);
+  inputs_->load(inputs);
   if (!inputs.copies.empty()) ops_.copy_pages({pool, geometry_.page_bytes(), inputs.copies});
   if (repeats(inputs)) {
     ops_.repeat(key_of(inputs, pool), [&] { compute(inputs, pool); });
@@ -63,24 +63,25 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
   const auto number = [](const void* address) {
     return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(address));
   };
-  std::vector<std::int64_t> key = {number(pool), inputs.text_rows, static_cast<std::int64_t>(inputs.logit_rows.size())};
+  std::vector<std::int64_t> key = {number(pool), number(inputs_->base()), inputs.text_rows,
+                                   static_cast<std::int64_t>(inputs.logit_rows.size())};
   for (const RowRun& run : inputs.runs.front()) key.push_back(run.rows);
-  for (std::size_t group = 0; group < inputs.runs.size(); ++group) {
-    const TableSizes sizes = table_sizes(inputs.runs[group]);
-    key.insert(key.end(), {number(runs_->on_device(group)), sizes.text, sizes.summary});
+  for (const std::vector<RowRun>& runs : inputs.runs) {
+    const TableSizes sizes = table_sizes(runs);
+    key.insert(key.end(), {sizes.text, sizes.summary});
   }
   return key;
 }
 
 // Up to the first logits. A function of nothing but what key_of() tells and of what lies on the device.
 void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
-  ops_.rotation({.positions = work_->positions,
+  ops_.rotation({.positions = inputs_->positions(),
                  .frequencies = work_->frequencies,
                  .magnitude = rope_.magnitude,
                  .rotation = work_->rotation,
                  .rows = inputs.rows(),
                  .pairs = spec_.head_dim / 2});
-  ops_.embed({work_->ids, weights_.embedding, work_->x, inputs.rows()});
+  ops_.embed({inputs_->ids(), weights_.embedding, work_->x, inputs.rows()});
   const std::size_t last = weights_.layers.size() - 1;
   for (std::size_t layer = 0; layer < last; ++layer) {
     attention_block(inputs, layer, pool);
@@ -93,18 +94,6 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   output_block(weights_.layers[last], attended, wanted);
   ops_.rms_norm({work_->x, weights_.final_norm, work_->x, wanted, spec_.hidden, spec_.epsilon});
   head(0, std::min(work_->max_logit_rows, wanted));
-}
-
-void Decoder::load_inputs(const StepInputs& inputs) {
-  const auto load = [&](auto* device, const auto& host) {
-    ops_.to_device(device, host.data(), static_cast<std::int64_t>(host.size() * sizeof host[0]));
-  };
-  load(work_->ids, inputs.ids);
-  load(work_->positions, inputs.positions);
-  load(work_->logit_rows, inputs.logit_rows);
-  for (std::size_t rule = 0; rule < inputs.bounds.size(); ++rule) load(work_->bounds[rule], inputs.bounds[rule]);
-  for (std::size_t group = 0; group < inputs.slots.size(); ++group) load(work_->slots[group], inputs.slots[group]);
-  runs_->load(inputs.runs);
 }
 
 void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
@@ -125,7 +114,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
               .k_norm = weights.k_norm,
               .epsilon = spec_.epsilon,
               .rotation = work_->rotation,
-              .slots = work_->slots[place.group],
+              .slots = inputs_->slots(place.group),
               .kv = kv,
               .rows = inputs.rows(),
               .heads = spec_.heads});
@@ -135,9 +124,9 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .heads = spec_.heads,
                   .scale = 1 / std::sqrt(static_cast<float>(spec_.head_dim)),
                   .kv = kv,
-                  .runs = runs_->on_host(place.group),
-                  .device_runs = runs_->on_device(place.group),
-                  .bounds = work_->bounds[rule]});
+                  .runs = inputs_->host_runs(place.group),
+                  .device_runs = inputs_->runs(place.group),
+                  .bounds = inputs_->bounds(rule)});
 }
 
 void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {
@@ -179,26 +168,24 @@ void Decoder::norm_both(std::int64_t texts, std::int64_t summaries, const LayerW
 }
 
 void Decoder::output_block(const LayerWeights& layer, const float* attended, std::int64_t rows) {
-  const auto add = [&](const LinearWeights& w, const float* x) {
-    const std::array<LinearPart, 1> parts = {{{w.weight, w.bias, work_->x, spec_.hidden}}};
-    ops_.linear({.x = x, .x_stride = w.weight.inputs, .rows = rows, .parts = parts, .accumulate = true});
-  };
-  add(layer.output, attended);
-  ops_.gate_up({.x = work_->x,
-                .rows = rows,
-                .gate = layer.gate,
-                .up = layer.up,
-                .norm = {layer.post_norm, spec_.epsilon},
-                .y = work_->gated});
-  add(layer.down, work_->gated);
+  const WeightView& output = layer.output.weight;
+  const LinearPart part{output, layer.output.bias, work_->x, spec_.hidden};
+  ops_.linear({.x = attended, .x_stride = output.inputs, .rows = rows, .parts = {&part, 1}, .accumulate = true});
+  ops_.mlp({.x = work_->x,
+            .rows = rows,
+            .gate = layer.gate,
+            .up = layer.up,
+            .down = layer.down,
+            .norm = {layer.post_norm, spec_.epsilon},
+            .gated = work_->gated});
 }
 
 const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
   const auto count = static_cast<std::int64_t>(inputs.logit_rows.size());
   if (count == inputs.rows()) return work_->attended;
   // q, k and v are not needed any more: their rows, wider than attention's, take the copy.
-  ops_.gather({work_->attended, work_->logit_rows, work_->qkv, count, spec_.heads * spec_.head_dim});
-  ops_.gather({work_->x, work_->logit_rows, work_->normed, count, spec_.hidden});
+  ops_.gather({work_->attended, inputs_->logit_rows(), work_->qkv, count, spec_.heads * spec_.head_dim});
+  ops_.gather({work_->x, inputs_->logit_rows(), work_->normed, count, spec_.hidden});
   std::swap(work_->x, work_->normed);
   return work_->qkv;
 }
@@ -206,17 +193,21 @@ const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
 void Decoder::head(std::int64_t first, std::int64_t count) {
   const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
   ops_.linear({.x = work_->x + first * spec_.hidden, .x_stride = spec_.hidden, .rows = count, .parts = parts});
+  ops_.most_likely({work_->logits, work_->best, count, spec_.vocabulary});
 }
 
 void Decoder::hand_out(std::int64_t rows, const LogitsSink& sink) {
+  std::vector<std::int32_t> best;
   for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
     const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
     if (first > 0) head(first, count);
-    const std::int64_t bytes = count * spec_.vocabulary * static_cast<std::int64_t>(sizeof(float));
-    const auto* logits = static_cast<const float*>(ops_.on_host(work_->logits, bytes));
+    const auto* ids = static_cast<const std::int32_t*>(
+        ops_.on_host(work_->best, count * static_cast<std::int64_t>(sizeof(std::int32_t))));
+    best.assign(ids, ids + count);  // asking for logits ends what they are valid for
     for (std::int64_t row = 0; row < count; ++row) {
-      sink(static_cast<std::size_t>(first + row),
-           {logits + row * spec_.vocabulary, static_cast<std::size_t>(spec_.vocabulary)});
+      RowLogits logits(ops_, work_->logits + row * spec_.vocabulary, spec_.vocabulary,
+                       best[static_cast<std::size_t>(row)]);
+      sink(static_cast<std::size_t>(first + row), logits);
     }
   }
 }

@@ -11,17 +11,17 @@
 #include "kv/kv_geometry.h"
 #include "model/model_spec.h"
 #include "model/rope.h"
+#include "model/row_logits.h"
 #include "model/step_inputs.h"
 #include "model/weights.h"
 
 namespace precis {
 
-class DeviceRuns;
+class DeviceInputs;
 class Workspace;
 
-// Receives the logits of StepInputs::logit_rows in order: (index into logit_rows, [vocabulary] in host memory, valid
-// during the call).
-using LogitsSink = std::function<void(std::size_t index, std::span<const float> logits)>;
+// Receives the logits of StepInputs::logit_rows in order: (index into logit_rows, its logits, valid during the call).
+using LogitsSink = std::function<void(std::size_t index, RowLogits& logits)>;
 
 // Used by one thread at a time. Device and weights outlive it.
 class Decoder {
@@ -44,7 +44,6 @@ class Decoder {
     std::int64_t index;  // in the group
   };
 
-  void load_inputs(const StepInputs& inputs);
   // Whether steps of this shape come again and again: decoding.
   bool repeats(const StepInputs& inputs) const;
   // What the arguments of a step's operations follow from.
@@ -58,7 +57,7 @@ class Decoder {
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);
-  // Logits of rows [first, first + count) of x, which are normed.
+  // Logits of rows [first, first + count) of x, which are normed, and the most likely ids.
   void head(std::int64_t first, std::int64_t count);
   // The logits of x's first `rows` rows, of which the first ones are computed.
   void hand_out(std::int64_t rows, const LogitsSink& sink);
@@ -70,7 +69,7 @@ class Decoder {
   std::vector<LayerPlace> places_;  // [layers]
   RopeTable rope_;
   std::unique_ptr<Workspace> work_;
-  std::unique_ptr<DeviceRuns> runs_;
+  std::unique_ptr<DeviceInputs> inputs_;
 };
 
 }  // namespace precis

@@ -21,7 +21,7 @@ T* Workspace::make(Device& device, std::int64_t rows, std::int64_t width) {
   return buffers_.back().as<T>();
 }
 
-Workspace::Workspace(const ModelSpec& spec, std::size_t groups, Device& device, std::int64_t rows)
+Workspace::Workspace(const ModelSpec& spec, Device& device, std::int64_t rows)
     : max_rows(rows), max_logit_rows(std::clamp<std::int64_t>(logit_floats / spec.vocabulary, 1, rows)) {
   const bool blends = spec.summary && spec.summary->own_projections && spec.summary->mix != 1;
   x = make<float>(device, rows, spec.hidden);
@@ -32,12 +32,8 @@ Workspace::Workspace(const ModelSpec& spec, std::size_t groups, Device& device, 
   gated = make<float>(device, rows, spec.ffn);
   rotation = make<float>(device, rows, spec.head_dim);
   logits = make<float>(device, max_logit_rows, spec.vocabulary);
+  best = make<std::int32_t>(device, max_logit_rows, 1);
   frequencies = make<float>(device, 1, spec.head_dim / 2);
-  ids = make<std::int32_t>(device, rows, 1);
-  positions = make<std::int32_t>(device, rows, 1);
-  logit_rows = make<std::int32_t>(device, rows, 1);
-  for (std::size_t rule = 0; rule < spec.rules.size(); ++rule) bounds.push_back(make<RowBounds>(device, rows, 1));
-  for (std::size_t group = 0; group < groups; ++group) slots.push_back(make<std::int64_t>(device, rows, 1));
 }
 
 }  // namespace precis

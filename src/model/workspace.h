@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "device/attention_args.h"
 #include "device/device.h"
 #include "model/model_spec.h"
 
@@ -12,7 +11,7 @@ namespace precis {
 
 class Workspace {
  public:
-  Workspace(const ModelSpec& spec, std::size_t groups, Device& device, std::int64_t max_rows);
+  Workspace(const ModelSpec& spec, Device& device, std::int64_t max_rows);
 
   std::int64_t max_rows;
   std::int64_t max_logit_rows;  // logits computed at a time
@@ -26,14 +25,8 @@ class Workspace {
   float* gated;        // ffn
   float* rotation;     // head_dim
   float* logits;       // [max_logit_rows, vocabulary]
+  std::int32_t* best;  // [max_logit_rows]: ids of the largest logits
   float* frequencies;  // [head_dim / 2]
-
-  // The step's inputs on the device.
-  std::int32_t* ids;                 // [max_rows]
-  std::int32_t* positions;           // [max_rows]
-  std::int32_t* logit_rows;          // [max_rows]
-  std::vector<RowBounds*> bounds;    // [rules][max_rows]
-  std::vector<std::int64_t*> slots;  // [groups][max_rows]
 
   std::int64_t bytes() const { return bytes_; }
 

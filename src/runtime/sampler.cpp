@@ -1,12 +1,12 @@
 #include "runtime/sampler.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/largest.h"
 
 namespace precis {
 namespace {
@@ -17,26 +17,6 @@ std::uint64_t mixed(std::uint64_t value) {
   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
   value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
   return value ^ (value >> 31);
-}
-
-// In lanes, so that the compiler makes vectors of it: over 150,000 logits std::max_element takes 1 % of a step.
-float largest(std::span<const float> logits) {
-  std::array<float, 32> lanes;
-  lanes.fill(-std::numeric_limits<float>::infinity());
-  std::size_t i = 0;
-  for (; i + lanes.size() <= logits.size(); i += lanes.size()) {
-    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
-      lanes[lane] = logits[i + lane] > lanes[lane] ? logits[i + lane] : lanes[lane];
-    }
-  }
-  for (; i < logits.size(); ++i) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
-  return *std::max_element(lanes.begin(), lanes.end());
-}
-
-// The first of the largest; id 0 where there is none (all NaN).
-std::int32_t most_likely(std::span<const float> logits) {
-  const auto found = std::find(logits.begin(), logits.end(), largest(logits));
-  return found == logits.end() ? 0 : static_cast<std::int32_t>(found - logits.begin());
 }
 
 // The order in which candidates are kept: likelier first, ties to the smaller id.
@@ -73,6 +53,11 @@ Sampler::Sampler(const SamplingOptions& options, std::span<const std::int32_t> p
   for (const std::int32_t id : prompt) seen_.try_emplace(id, 0);
 }
 
+std::int32_t Sampler::take(std::int32_t most_likely) {
+  ++drawn_;
+  return most_likely;
+}
+
 std::int32_t Sampler::sample(std::span<const float> logits) {
   const std::int32_t id = draw(changes_logits() ? penalised(logits) : logits);
   ++drawn_;
@@ -99,8 +84,8 @@ std::span<const float> Sampler::penalised(std::span<const float> logits) {
 }
 
 std::int32_t Sampler::draw(std::span<const float> logits) {
-  const std::int32_t best_id = most_likely(logits);
-  if (options_.temperature == 0 || options_.top_k == 1) return best_id;
+  const std::int32_t best_id = index_of_largest(logits);
+  if (is_greedy()) return best_id;
   const float best = logits[static_cast<std::size_t>(best_id)];
   candidates_.clear();
   for (std::size_t id = 0; id < logits.size(); ++id) {

@@ -21,6 +21,10 @@ class Sampler {
   // `prompt`: ids that count as seen for the repetition penalty.
   Sampler(const SamplingOptions& options, std::span<const std::int32_t> prompt, std::uint64_t seed);
 
+  // Whether the next token is the most likely one (the first of several), whatever the logits are. take() says which.
+  bool takes_most_likely() const { return is_greedy() && !changes_logits(); }
+  std::int32_t take(std::int32_t most_likely);
+
   // The next token. Ties go to the smaller id. The token counts as part of the answer from now on.
   std::int32_t sample(std::span<const float> logits);
 
@@ -31,6 +35,7 @@ class Sampler {
   };
 
   std::int32_t draw(std::span<const float> logits);
+  bool is_greedy() const { return options_.temperature == 0 || options_.top_k == 1; }
   bool changes_logits() const;
   // Bias and penalties applied to a copy.
   std::span<const float> penalised(std::span<const float> logits);

@@ -546,6 +546,12 @@ TEST_P(CpuOpsTest, AttentionMatchesWhereSegmentsDifferMuch) {
   expect_close(problem.solve(ops_), problem.solve(reference_), 5e-4F);
 }
 
+TEST_P(CpuOpsTest, MostLikelyMatches) {
+  for (const std::int64_t vocabulary : {1, 2, 31, 32, 33, 1000, 151936}) {
+    expect_same_choice(ops_, reference_, random_, vocabulary);
+  }
+}
+
 TEST_P(CpuOpsTest, PagesAreCopied) {
   std::vector<float> start = random_.normals(5 * 16);
   const auto solve = [&](Ops& ops) {

@@ -46,6 +46,39 @@ class CudaLinearTest : public GpuTest {
     }
   }
 
+  // Products of `rows` rows, and of the first and last ones of them: as many as `counts` say.
+  void expect_same_rows(WeightFormat format, std::int64_t inputs, std::int64_t rows,
+                        const std::vector<std::int64_t>& counts) {
+    constexpr std::int64_t outputs = 45;
+    SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
+    const Matrix matrix(random_, format, outputs, inputs);
+    const std::vector<float> x = random_.normals(rows * inputs);
+    const std::vector<float> weights = random_.normals(inputs);
+    const InputNorm norm{random_.between(0, 1) == 1 ? weights.data() : nullptr, 1e-5F};
+    const auto product = [&](std::int64_t first, std::int64_t count) {
+      std::vector<float> y(static_cast<std::size_t>(count * outputs));
+      const LinearPart part{matrix.view, nullptr, y.data(), outputs};
+      ops_->linear({x.data() + first * inputs, inputs, count, std::span(&part, 1), false, norm});
+      std::vector<float> gated(y.size());
+      ops_->gate_up({x.data() + first * inputs, count, {matrix.view}, {matrix.view}, norm, gated.data()});
+      // Side by side, row by row.
+      std::vector<float> both;
+      for (std::int64_t row = 0; row < count; ++row) {
+        for (const auto* of : {&y, &gated})
+          both.insert(both.end(), of->begin() + row * outputs, of->begin() + (row + 1) * outputs);
+      }
+      return both;
+    };
+    const std::vector<float> whole = product(0, rows);
+    const auto expected = [&](std::int64_t first, std::int64_t count) {
+      return std::vector<float>(whole.begin() + first * 2 * outputs, whole.begin() + (first + count) * 2 * outputs);
+    };
+    for (const std::int64_t count : counts) {
+      expect_same_bits(product(0, count), expected(0, count));
+      expect_same_bits(product(rows - count, count), expected(rows - count, count));
+    }
+  }
+
   reference::ReferenceOps reference_;
 };
 
@@ -60,7 +93,7 @@ TEST_F(CudaLinearTest, FewRowsMatch) {
 TEST_F(CudaLinearTest, RowsOfAnyLengthMatch) {
   for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
     for (const std::int64_t inputs : {1, 4, 10, 24, 40, 257, 1030}) {
-      for (const std::int64_t rows : {1, 3, 8, 12, 40, 97}) compare(format, inputs, rows, false);
+      for (const std::int64_t rows : {1, 3, 8, 12, 40, 64, 97}) compare(format, inputs, rows, false);
     }
   }
 }
@@ -94,7 +127,7 @@ TEST_F(CudaLinearTest, GateUpMatches) {
         const Matrix up(random_, up_format, width, inputs);
         const std::vector<float> norm = random_.normals(inputs);
         const std::vector<float> biases = random_.normals(2 * width);
-        for (const std::int64_t rows : {1, 2, 4, 5, 9, 16, 17, 200}) {
+        for (const std::int64_t rows : {1, 2, 4, 5, 9, 16, 17, 32, 33, 64, 65, 200}) {
           const bool plain = random_.between(0, 1) == 0;
           SCOPED_TRACE(testing::Message() << name_of(gate_format) << " " << name_of(up_format) << " width " << width
                                           << " inputs " << inputs << " rows " << rows << " plain " << plain);
@@ -183,38 +216,15 @@ TEST_F(CudaLinearTest, VeryManyRowsMatch) {
 }
 
 TEST_F(CudaLinearTest, FewRowsGiveEachRowTheSameBitsInAnyBatch) {
-  constexpr std::int64_t rows = 4;
-  constexpr std::int64_t outputs = 45;
   for (const WeightFormat format : all_formats) {
-    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) {
-      SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);
-      const Matrix matrix(random_, format, outputs, inputs);
-      const std::vector<float> x = random_.normals(rows * inputs);
-      const std::vector<float> weights = random_.normals(inputs);
-      const InputNorm norm{random_.between(0, 1) == 1 ? weights.data() : nullptr, 1e-5F};
-      const auto product = [&](std::int64_t first, std::int64_t count) {
-        std::vector<float> y(static_cast<std::size_t>(count * outputs));
-        const LinearPart part{matrix.view, nullptr, y.data(), outputs};
-        ops_->linear({x.data() + first * inputs, inputs, count, std::span(&part, 1), false, norm});
-        std::vector<float> gated(y.size());
-        ops_->gate_up({x.data() + first * inputs, count, {matrix.view}, {matrix.view}, norm, gated.data()});
-        // Side by side, row by row.
-        std::vector<float> both;
-        for (std::int64_t row = 0; row < count; ++row) {
-          for (const auto* of : {&y, &gated})
-            both.insert(both.end(), of->begin() + row * outputs, of->begin() + (row + 1) * outputs);
-        }
-        return both;
-      };
-      const std::vector<float> whole = product(0, rows);
-      const auto expected = [&](std::int64_t first, std::int64_t count) {
-        return std::vector<float>(whole.begin() + first * 2 * outputs, whole.begin() + (first + count) * 2 * outputs);
-      };
-      for (const std::int64_t count : {2, 3, 4}) {
-        expect_same_bits(product(0, count), expected(0, count));
-        expect_same_bits(product(rows - count, count), expected(rows - count, count));
-      }
-      for (std::int64_t row = 0; row < rows; ++row) expect_same_bits(product(row, 1), expected(row, 1));
+    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) expect_same_rows(format, inputs, 4, {1, 2, 3});
+  }
+}
+
+TEST_F(CudaLinearTest, SeveralRowsGiveEachRowTheSameBitsInAnyBatch) {
+  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f16}) {
+    for (const std::int64_t inputs : {8, 40, 96, 512, 1120, 2560}) {
+      expect_same_rows(format, inputs, 64, {5, 8, 13, 16, 17, 31, 32, 33, 63});
     }
   }
 }

@@ -201,6 +201,12 @@ TEST_F(CudaRowsTest, StoredValuesAreRoundedToNearestEven) {
   }
 }
 
+TEST_F(CudaRowsTest, MostLikelyMatches) {
+  for (const std::int64_t vocabulary : {1, 2, 31, 255, 256, 257, 12288, 12289, 151936}) {
+    expect_same_choice(*ops_, reference_, random_, vocabulary);
+  }
+}
+
 TEST_F(CudaRowsTest, PagesAreCopiedInOrder) {
   const std::vector<float> start = random_.normals(5 * 16);
   const auto solve = [&](Ops& ops) {

@@ -143,6 +143,15 @@ class MirrorOps final : public Ops {
     finish({&y});
   }
 
+  void most_likely(const MostLikelyArgs& args) override {
+    MostLikelyArgs on_device = args;
+    on_device.logits = copy(args.logits, args.rows * args.vocabulary);
+    Mirror ids(*this, args.ids, args.rows);
+    on_device.ids = ids.device();
+    ops_.most_likely(on_device);
+    finish({&ids});
+  }
+
   void copy_pages(const CopyPagesArgs& args) override {
     std::int64_t pages = 0;
     for (const PageCopy& page : args.copies) pages = std::max<std::int64_t>(pages, std::max(page.from, page.to) + 1);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -98,6 +99,25 @@ struct Matrix {
   std::vector<F16> scales;
   WeightView view;
 };
+
+// Rows of logits whose largest is not easily told: twice there, on an edge, a zero of either sign, infinite, among what
+// is no number; all the same; none at all.
+inline std::vector<std::vector<float>> hard_logits(Random& random, std::int64_t vocabulary) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  constexpr float none = std::numeric_limits<float>::quiet_NaN();
+  const auto anywhere = [&] { return static_cast<std::size_t>(random.between(0, vocabulary - 1)); };
+  std::vector<std::vector<float>> rows(9, random.normals(vocabulary));
+  for (const std::size_t at : {anywhere(), anywhere()}) rows[1][at] = 9;
+  rows[2].front() = rows[2].back() = 9;
+  rows[3].back() = 9;
+  for (float& logit : rows[4]) logit = random.between(0, 1) == 0 ? 0.0F : -0.0F;
+  for (const std::size_t at : {anywhere(), anywhere()}) rows[5][at] = none;
+  rows[6][anywhere()] = infinity;
+  rows[7].assign(rows[7].size(), -infinity);
+  rows[7].front() = none;
+  rows[8].assign(rows[8].size(), none);
+  return rows;
+}
 
 // Shape of an attention problem's cache and heads.
 struct HeadShape {
@@ -306,6 +326,19 @@ inline void expect_same_bits(const std::vector<float>& actual, const std::vector
     ASSERT_EQ(std::bit_cast<std::uint32_t>(actual[i]), std::bit_cast<std::uint32_t>(expected[i]))
         << "element " << i << ": " << actual[i] << ", expected " << expected[i];
   }
+}
+
+inline void expect_same_choice(Ops& ops, Ops& reference, Random& random, std::int64_t vocabulary) {
+  SCOPED_TRACE(testing::Message() << "vocabulary " << vocabulary);
+  const std::vector<std::vector<float>> rows = hard_logits(random, vocabulary);
+  std::vector<float> logits;
+  for (const std::vector<float>& row : rows) logits.insert(logits.end(), row.begin(), row.end());
+  const auto choose = [&](Ops& by) {
+    std::vector<std::int32_t> ids(rows.size(), -1);
+    by.most_likely({logits.data(), ids.data(), static_cast<std::int64_t>(rows.size()), vocabulary});
+    return ids;
+  };
+  EXPECT_EQ(choose(ops), choose(reference));
 }
 
 }  // namespace precis

@@ -60,6 +60,15 @@ TEST_F(ReferenceTest, EmbedAndGatherCopyRows) {
   EXPECT_EQ(y, (std::vector<float>{values[0], values[1]}));
 }
 
+TEST_F(ReferenceTest, MostLikelyIsTheFirstOfTheLargest) {
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> logits = {1, 3, 2, 3, none, -5, -5, -7, none, none, none, none, -0.0F, 0, -infinity, none};
+  std::vector<std::int32_t> ids(4);
+  ops_.most_likely({logits.data(), ids.data(), 4, 4});
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 1, 0, 0}));
+}
+
 TEST_F(ReferenceTest, NormAndGateFollowTheirFormulas) {
   const std::vector<float> x = {3, -4, 12, 0};
   const std::vector<float> weight = {1, 2, 0.5F, 7};

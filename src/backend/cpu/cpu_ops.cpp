@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/largest.h"
 
 namespace precis::cpu {
 namespace {
@@ -164,6 +165,13 @@ void CpuOps::gather(const GatherArgs& args) {
   for_rows(args.count, args.width, [&](std::int64_t row) {
     std::memcpy(args.y + row * args.width, args.x + args.rows[row] * args.width,
                 static_cast<std::size_t>(args.width) * sizeof(float));
+  });
+}
+
+void CpuOps::most_likely(const MostLikelyArgs& args) {
+  const auto width = static_cast<std::size_t>(args.vocabulary);
+  for_rows(args.rows, args.vocabulary, [&](std::int64_t row) {
+    args.ids[row] = index_of_largest({args.logits + row * args.vocabulary, width});
   });
 }
 

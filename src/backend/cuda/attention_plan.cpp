@@ -14,8 +14,9 @@ constexpr std::int64_t few_queries = 16;
 // Of the partial results of a launch.
 constexpr std::int64_t most_partial_floats = 32 << 20;
 constexpr std::int32_t most_piece_rows = 64;
-// Blocks wanted for each processor, so that the last to end is not late by much.
-constexpr std::int64_t blocks_a_processor = 16;
+// Blocks wanted for each processor: some more than it runs at once, so that the last to end is not late by much, but
+// few, as a block's begin and end take as long as some stretches.
+constexpr std::int64_t blocks_a_processor = 4;
 constexpr float log2_of_e = 1.44269504F;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
@@ -67,6 +68,7 @@ void AttentionPlan::make(const AttentionArgs& args) {
   splits_.clear();
   tiles_.clear();
   partial_floats_ = 0;
+  counters_ = 0;
   const TableSizes sizes = table_sizes(args.runs);
   const std::int64_t stretches =
       blocks_of(sizes.text, args.kv.page_entries) + blocks_of(sizes.summary, args.kv.page_entries);
@@ -85,6 +87,7 @@ void AttentionPlan::make(const AttentionArgs& args) {
 }
 
 void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
+  const std::int32_t first_row = args.runs[static_cast<std::size_t>(run)].first_row;
   const std::int32_t rows = args.runs[static_cast<std::size_t>(run)].rows;
   for (std::int32_t first = 0; first < rows;) {
     if (splits_.empty() || splits_.back().batch.count == most_pieces || splits_.back().rows == most_rows_) {
@@ -94,11 +97,12 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
                          .slots = 1,
                          .stretches = stretches_,
                          .outputs = nullptr,
-                         .sums = nullptr});
+                         .sums = nullptr,
+                         .counters = nullptr});
     }
     SplitArgs& batch = splits_.back();
     const std::int32_t piece = std::min({rows - first, most_piece_rows, most_rows_ - batch.rows});
-    batch.batch.pieces[batch.batch.count++] = {.run = run, .first = first, .rows = piece, .at = batch.rows};
+    batch.batch.pieces[batch.batch.count++] = {.run = run, .row = first_row + first, .rows = piece, .at = batch.rows};
     batch.rows += piece;
     batch.most_rows = std::max(batch.most_rows, piece);
     first += piece;
@@ -110,11 +114,13 @@ void AttentionPlan::finish_splits(const AttentionArgs& args) {
     const std::int64_t wanted = divided_up(blocks_a_processor * processors_, batch.rows * args.kv.kv_heads);
     batch.slots = static_cast<std::int32_t>(std::clamp<std::int64_t>(wanted, 1, stretches_));
     partial_floats_ = std::max(partial_floats_, batch.rows * args.heads * stretches_ * (args.kv.head_dim + 2));
+    counters_ = std::max(counters_, batch.rows * args.kv.kv_heads);
   }
 }
 
-void AttentionPlan::set_partials(float* partials) {
+void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {
   for (SplitArgs& batch : splits_) {
+    batch.counters = counters;
     batch.outputs = partials;
     batch.sums = partials + std::int64_t{batch.rows} * batch.batch.heads * batch.stretches * batch.batch.kv.head_dim;
   }
@@ -125,9 +131,9 @@ void AttentionPlan::add_tiles(const AttentionArgs& args, std::int32_t run) {
     tiles_.push_back({.batch = empty_batch(args), .tiles = 0});
   }
   TileArgs& batch = tiles_.back();
-  const std::int32_t rows = args.runs[static_cast<std::size_t>(run)].rows;
-  batch.batch.pieces[batch.batch.count++] = {.run = run, .first = 0, .rows = rows, .at = batch.tiles};
-  batch.tiles += static_cast<std::int32_t>(divided_up(rows, tile_queries / group_of(args)));
+  const RowRun& of = args.runs[static_cast<std::size_t>(run)];
+  batch.batch.pieces[batch.batch.count++] = {.run = run, .row = of.first_row, .rows = of.rows, .at = batch.tiles};
+  batch.tiles += static_cast<std::int32_t>(divided_up(of.rows, tile_queries / group_of(args)));
 }
 
 }  // namespace precis::cuda

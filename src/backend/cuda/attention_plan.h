@@ -1,8 +1,8 @@
 // Which of a call's rows are attended to by which kernels, planned from the runs alone: bounds lie on the device.
 //
 // Rows of short runs (decoding) are *split*: each row's entries are cut into stretches, a block computes one stretch of
-// one row for all query heads of a KV head, and a second kernel merges the stretches in order. How a row is cut is a
-// function of its bounds alone, so its bits are the same whatever stands beside it.
+// one row for all query heads of a KV head, and the last of these blocks to end merges the stretches in order. How a
+// row is cut is a function of its bounds alone, so its bits are the same whatever stands beside it.
 //
 // Rows of long runs (prompts) are computed by tensor cores in *tiles*: 128 queries, which are some rows times the query
 // heads of a KV head, go through the entries 64 at a time.
@@ -30,8 +30,8 @@ constexpr int most_pieces = 128;
 
 // Rows of one run, in a launch.
 struct AttentionPiece {
-  std::int32_t run;    // index
-  std::int32_t first;  // row of the run
+  std::int32_t run;  // index
+  std::int32_t row;  // the first one, of the call
   std::int32_t rows;
   std::int32_t at;  // index in the launch of its first row (split) or first tile
 };
@@ -61,6 +61,7 @@ struct SplitArgs {
   // and [rows, heads, stretches, 2]: the largest score and that sum.
   float* outputs;
   float* sums;
+  std::int32_t* counters;  // [rows, kv_heads]: blocks of a row that have ended, 0 between launches
 };
 
 struct TileArgs {
@@ -68,7 +69,12 @@ struct TileArgs {
   std::int32_t tiles;
 };
 
+// attention_decode.cu, and what it leaves to attention_split.cuh: floats, e4m3, and heads of more than 128.
 void launch_split_attention(const SplitArgs& args, cudaStream_t stream);
+void launch_split_f32(const SplitArgs& args, dim3 grid, cudaStream_t stream);
+void launch_split_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
+void launch_split_wide(const SplitArgs& args, dim3 grid, cudaStream_t stream);
+// attention_tiles.cu
 void launch_tile_attention(const TileArgs& args, cudaStream_t stream);
 
 class AttentionPlan {
@@ -79,7 +85,9 @@ class AttentionPlan {
 
   // What the split batches need together, as they follow each other: as much as the largest.
   std::int64_t partial_floats() const { return partial_floats_; }
-  void set_partials(float* partials);
+  std::int64_t counters() const { return counters_; }
+  // `counters` are 0.
+  void set_partials(float* partials, std::int32_t* counters);
 
   const std::vector<SplitArgs>& split_batches() const { return splits_; }
   const std::vector<TileArgs>& tile_batches() const { return tiles_; }
@@ -97,6 +105,7 @@ class AttentionPlan {
   std::vector<SplitArgs> splits_;
   std::vector<TileArgs> tiles_;
   std::int64_t partial_floats_ = 0;
+  std::int64_t counters_ = 0;
 };
 
 }  // namespace precis::cuda

@@ -1,21 +1,16 @@
-// Attention for rows of which there are few: a block computes stretches of one row's entries for the query heads of one
-// KV head. Compiled for each type of K and V in a file of its own.
+// Attention for rows of which there are few, in floats: a block computes stretches of one row's entries for the query
+// heads of one KV head. Compiled for each type of K and V in a file of its own; attention_decode.cu does most of bf16.
 #pragma once
 
 #include <cuda_fp8.h>
 
-#include "backend/cuda/attention_view.cuh"
+#include "backend/cuda/attention_partial.cuh"
 #include "backend/cuda/launch.cuh"
-#include "backend/cuda/numbers.cuh"
 
 namespace precis::cuda {
 
-constexpr int split_warps = 4;
-constexpr int split_threads = split_warps * warp_lanes;
 // Dimensions of a head that a lane holds.
 constexpr int lane_dims = 8;
-// A score that every other one outweighs; finite, so that no difference of two is no number.
-constexpr float no_score = -1e30F;
 
 // 8 elements of K or V as they lie in memory.
 template <typename Element>
@@ -237,69 +232,27 @@ struct SplitState {
   }
 };
 
-// The warps' shares of a stretch.
-template <int heads, int dims>
-struct SplitShares {
-  float out[split_warps][heads][dims];
-  float most[split_warps][heads];
-  float sum[split_warps][heads];
-};
-
-// Adds up the warps' shares in their order and writes the stretch's partial result.
-template <int heads, int dims>
-__device__ void write_stretch(const SplitArgs& args, const SplitShares<heads, dims>& shares, int row, int first_head,
-                              int head_count, int stretch) {
-  const int head_dim = static_cast<int>(args.batch.kv.head_dim);
-  for (int index = static_cast<int>(threadIdx.x); index < head_count * head_dim; index += split_threads) {
-    const int h = index / head_dim;
-    const int i = index % head_dim;
-    float most = shares.most[0][h];
-#pragma unroll
-    for (int warp = 1; warp < split_warps; ++warp) most = fmaxf(most, shares.most[warp][h]);
-    float out = 0;
-    float sum = 0;
-#pragma unroll
-    for (int warp = 0; warp < split_warps; ++warp) {
-      const float weight = exp2f(shares.most[warp][h] - most);
-      out = fmaf(weight, shares.out[warp][h][i], out);
-      sum = fmaf(weight, shares.sum[warp][h], sum);
-    }
-    const std::int64_t at =
-        (static_cast<std::int64_t>(row) * args.batch.heads + first_head + h) * args.stretches + stretch;
-    args.outputs[at * head_dim + i] = out;
-    if (i == 0) {
-      args.sums[2 * at] = most;
-      args.sums[2 * at + 1] = sum;
-    }
-  }
-}
-
-// Grid: (slots * kv_heads, rows of a piece, pieces). The stretches of a row are divided among the slots.
+// Grid: see SplitRow.
 template <typename Element, int lanes, int heads>
 __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_constant__ SplitArgs args) {
   using State = SplitState<Element, lanes, heads>;
   __shared__ SplitShares<heads, State::dims> shares;
   let_next_begin();
   wait_for_previous();
+  const SplitRow at(args);
+  if (!at.exists()) return;
   const AttentionBatch& batch = args.batch;
-  const AttentionPiece& piece = batch.pieces[blockIdx.z];
-  const int in_piece = static_cast<int>(blockIdx.y);
-  if (in_piece >= piece.rows) return;
-  const RowRun run = batch.runs[piece.run];
-  const int row = run.first_row + piece.first + in_piece;
-  const Stretches stretches(batch.bounds[row]);
-  const int kv_heads = static_cast<int>(batch.kv.kv_heads);
-  const int kv_head = static_cast<int>(blockIdx.x) % kv_heads;
-  const int slot = static_cast<int>(blockIdx.x) / kv_heads;
-  if (slot >= stretches.count) return;
-  const TrackKeys summaries(batch, run.summary, kv_head);
-  const TrackKeys texts(batch, run.text, kv_head);
-  const int group = batch.heads / kv_heads;
+  const RowRun run = batch.runs[at.piece.run];
+  const Stretches stretches(batch.bounds[at.row()]);
+  if (at.slot >= stretches.count) return;
+  const TrackKeys summaries(batch, run.summary, at.kv_head);
+  const TrackKeys texts(batch, run.text, at.kv_head);
+  const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   for (int in_group = 0; in_group < group; in_group += heads) {
-    const int first_head = kv_head * group + in_group;
+    const int first_head = at.kv_head * group + in_group;
     const int head_count = min(heads, group - in_group);
-    State state(batch, row, first_head, head_count);
-    for (int stretch = slot; stretch < stretches.count; stretch += args.slots) {
+    State state(batch, at.row(), first_head, head_count);
+    for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots) {
       state.clear();
       state.attend(summaries, batch.kv.value_offset, stretches.summary_of(stretch));
       state.attend(texts, batch.kv.value_offset, stretches.text_of(stretch));
@@ -319,17 +272,15 @@ __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_const
         }
       }
       __syncthreads();
-      write_stretch(args, shares, piece.at + in_piece, first_head, head_count, stretch);
+      write_stretch(args, shares, at.in_launch(), first_head, head_count, stretch);
     }
   }
+  merge_if_last(args, at, stretches.count);
 }
 
 template <typename Element, int lanes>
-void launch_split_lanes(const SplitArgs& args, cudaStream_t stream) {
-  const AttentionBatch& batch = args.batch;
-  const std::int64_t group = batch.heads / batch.kv.kv_heads;
-  const dim3 grid(static_cast<unsigned>(args.slots * batch.kv.kv_heads), static_cast<unsigned>(args.most_rows),
-                  static_cast<unsigned>(batch.count));
+void launch_split_lanes(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
+  const std::int64_t group = args.batch.heads / args.batch.kv.kv_heads;
   if (group == 1) {
     launch_early("split_attention", split_kernel<Element, lanes, 1>, grid, split_threads, stream, args);
   } else if (group <= 4) {
@@ -339,21 +290,17 @@ void launch_split_lanes(const SplitArgs& args, cudaStream_t stream) {
   }
 }
 
+// Of heads of any size.
 template <typename Element>
-void launch_split_kernel(const SplitArgs& args, cudaStream_t stream) {
+void launch_split_heads(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
   const std::int64_t dim = args.batch.kv.head_dim;
   if (dim <= 8 * lane_dims) {
-    launch_split_lanes<Element, 8>(args, stream);
+    launch_split_lanes<Element, 8>(args, grid, stream);
   } else if (dim <= 16 * lane_dims) {
-    launch_split_lanes<Element, 16>(args, stream);
+    launch_split_lanes<Element, 16>(args, grid, stream);
   } else {
-    launch_split_lanes<Element, 32>(args, stream);
+    launch_split_lanes<Element, 32>(args, grid, stream);
   }
 }
-
-// attention_split_bf16.cu, attention_split_f8.cu, attention_split_f32.cu
-void launch_split_bf16(const SplitArgs& args, cudaStream_t stream);
-void launch_split_f8(const SplitArgs& args, cudaStream_t stream);
-void launch_split_f32(const SplitArgs& args, cudaStream_t stream);
 
 }  // namespace precis::cuda

@@ -1,10 +1,9 @@
-// Attention for rows of which there are many, by tensor cores. A block has 128 queries (some rows of a run times the
-// query heads of one KV head), each of its 8 warps 16 of them. Entries come in blocks of 64, summaries first and then
-// text, K and V of the next block on their way while one is computed; one softmax runs over both tracks. Blocks that no
-// row sees are skipped, and entries that no row sees are neither read nor left to chance: they are zeros.
-#include <algorithm>
-
-#include "backend/cuda/attention_view.cuh"
+// Attention for rows of which there are many, by the tensor cores of any GPU. A block has a tile of 128 queries, each
+// of its 8 warps 16 of them. Entries come in blocks of 64, K and V of the next block on their way while one is
+// computed; one softmax runs over both tracks. Entries that no row sees are neither read nor left to chance: they are
+// zeros.
+#include "backend/cuda/attention_tile.cuh"
+#include "backend/cuda/attention_tile.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/tensor_core.cuh"
 
@@ -15,7 +14,6 @@ constexpr int tile_warps = tile_queries / 16;
 constexpr int tile_threads = tile_warps * warp_lanes;
 // Threads that load one entry together.
 constexpr int entry_threads = tile_threads / entry_block;
-constexpr float no_score = -1e30F;
 
 // Rows in shared memory are 16 bytes longer than they need: the 8 rows that are read at once lie in different banks.
 template <int head_dim>
@@ -28,104 +26,13 @@ struct TileMemory {
   RowBounds bounds[tile_queries];  // of rows
 };
 
-// What the rows of a tile see of one track.
-struct TrackSight {
-  int low;  // entries that some row sees lie in [low, high)
-  int high;
-  int all_low;  // entries in [all_low, all_high) are seen by all rows
-  int all_high;
-
-  __device__ bool all_see(int first) const { return all_low <= first && first + entry_block <= all_high; }
-};
-
-__device__ inline Bounds bounds_in(const RowBounds& row, bool summary) {
-  return summary ? row.summary : row.text;
-}
-
-// Called by whole warps, each of which finds the same.
-__device__ TrackSight sight_of(const RowBounds* rows, int count, bool summary) {
-  TrackSight sight{INT_MAX, 0, 0, INT_MAX};
-  for (int row = static_cast<int>(threadIdx.x) % warp_lanes; row < count; row += warp_lanes) {
-    const Bounds bounds = bounds_in(rows[row], summary);
-    sight.all_low = max(sight.all_low, bounds.low);
-    sight.all_high = min(sight.all_high, max(bounds.high, 0));
-    if (bounds.low >= bounds.high) {
-      sight.all_high = 0;
-      continue;
-    }
-    sight.low = min(sight.low, bounds.low);
-    sight.high = max(sight.high, bounds.high);
-  }
-  return {__reduce_min_sync(all_lanes, sight.low), __reduce_max_sync(all_lanes, sight.high),
-          __reduce_max_sync(all_lanes, sight.all_low), __reduce_min_sync(all_lanes, sight.all_high)};
-}
-
-// Bit i: entry first + i is in the interval.
-__device__ inline std::uint64_t interval_bits(const Bounds& bounds, int first) {
-  const int low = min(max(bounds.low - first, 0), entry_block);
-  const int high = min(max(bounds.high - first, 0), entry_block);
-  if (low >= high) return 0;
-  return (~0ULL << low) & (~0ULL >> (entry_block - high));
-}
-
-// The blocks of entries that a tile goes through, summaries before text.
-class TileBlocks {
- public:
-  __device__ TileBlocks(const RowBounds* rows, int count)
-      : rows_(rows),
-        count_(count),
-        summary_(sight_of(rows, count, true)),
-        text_(sight_of(rows, count, false)),
-        summary_blocks_(Bounds{min(summary_.low, summary_.high), summary_.high}),
-        text_blocks_(Bounds{min(text_.low, text_.high), text_.high}) {}
-
-  __device__ int end() const { return summary_blocks_.count + text_blocks_.count; }
-  __device__ bool is_summary(int block) const { return block < summary_blocks_.count; }
-  __device__ int first_entry(int block) const {
-    return entry_block *
-           (is_summary(block) ? summary_blocks_.first + block : text_blocks_.first + block - summary_blocks_.count);
-  }
-  __device__ bool all_see(int block) const {
-    return (is_summary(block) ? summary_ : text_).all_see(first_entry(block));
-  }
-
-  // The first block from `block` on that some row sees; `seen` becomes the entries of it that some row sees. Called by
-  // whole warps.
-  __device__ int next(int block, std::uint64_t& seen) const {
-    for (; block < end(); ++block) {
-      seen = seen_of(block);
-      if (seen != 0) return block;
-    }
-    return block;
-  }
-
- private:
-  __device__ std::uint64_t seen_of(int block) const {
-    if (all_see(block)) return ~0ULL;
-    const int first = first_entry(block);
-    std::uint64_t bits = 0;
-    for (int row = static_cast<int>(threadIdx.x) % warp_lanes; row < count_; row += warp_lanes) {
-      bits |= interval_bits(bounds_in(rows_[row], is_summary(block)), first);
-    }
-    const std::uint64_t low = __reduce_or_sync(all_lanes, static_cast<unsigned>(bits));
-    const std::uint64_t high = __reduce_or_sync(all_lanes, static_cast<unsigned>(bits >> 32));
-    return low | high << 32;
-  }
-
-  const RowBounds* rows_;
-  int count_;
-  TrackSight summary_;
-  TrackSight text_;
-  EntryBlocks summary_blocks_;
-  EntryBlocks text_blocks_;
-};
-
 // Begins to load K and V of a block; entries that nobody sees become zeros.
 template <int head_dim>
-__device__ void load_block(const TrackKeys& keys, std::int64_t value_offset, int first, std::uint64_t seen,
-                           __nv_bfloat16 (*k)[head_dim + 8], __nv_bfloat16 (*v)[head_dim + 8]) {
+__device__ void load_block(const TrackKeys& keys, std::int64_t value_offset, int first,
+                           const EntryBits<entry_block>& seen, __nv_bfloat16 (*k)[head_dim + 8],
+                           __nv_bfloat16 (*v)[head_dim + 8]) {
   const int entry = static_cast<int>(threadIdx.x) / entry_threads;
-  const bool wanted = (seen >> entry & 1U) != 0;
+  const bool wanted = seen.has(entry);
   const std::byte* key = wanted ? keys.key(first + entry) : keys.head;
   for (int piece = static_cast<int>(threadIdx.x) % entry_threads; piece < head_dim / 8; piece += entry_threads) {
     copy_async(&k[entry][8 * piece], key + 16 * piece, wanted);
@@ -266,27 +173,6 @@ class TileWarp {
   float sum_[2] = {0, 0};
 };
 
-// The rows of a block.
-struct Tile {
-  RowRun run;
-  int first_row;  // of the call
-  int rows;
-};
-
-// The last tiles, which see most, come first.
-__device__ Tile tile_of(const TileArgs& args, int group) {
-  const AttentionBatch& batch = args.batch;
-  const int tile = static_cast<int>(gridDim.x - 1 - blockIdx.x);
-  int index = 0;
-  while (index + 1 < batch.count && tile >= batch.pieces[index + 1].at) ++index;
-  const AttentionPiece& piece = batch.pieces[index];
-  const int most_rows = tile_queries / group;
-  const int first = (tile - piece.at) * most_rows;
-  Tile result{batch.runs[piece.run], 0, min(most_rows, piece.rows - first)};
-  result.first_row = result.run.first_row + piece.first + first;
-  return result;
-}
-
 // Queries as bf16, row by row the heads of the group; zeros behind the last one.
 template <int head_dim>
 __device__ void load_queries(const AttentionBatch& batch, const Tile& tile, int first_head, int group,
@@ -320,8 +206,8 @@ __global__ void __launch_bounds__(tile_threads) tile_kernel(const __grid_constan
 
   const TrackKeys summaries(batch, tile.run.summary, kv_head);
   const TrackKeys texts(batch, tile.run.text, kv_head);
-  const TileBlocks blocks(memory.bounds, tile.rows);
-  const auto load = [&](int block, std::uint64_t seen, int stage) {
+  const TileBlocks<entry_block> blocks(memory.bounds, tile.rows);
+  const auto load = [&](int block, const EntryBits<entry_block>& seen, int stage) {
     load_block<head_dim>(blocks.is_summary(block) ? summaries : texts, batch.kv.value_offset, blocks.first_entry(block),
                          seen, memory.k[stage], memory.v[stage]);
   };
@@ -329,7 +215,7 @@ __global__ void __launch_bounds__(tile_threads) tile_kernel(const __grid_constan
   const int own_query = first_query + TileWarp<head_dim>::lane() / 4;
   const bool has_queries = first_query < tile.rows * group;
   TileWarp<head_dim> warp;
-  std::uint64_t seen = 0;
+  EntryBits<entry_block> seen{};
   int stage = 0;
   int block = blocks.next(0, seen);
   if (block < blocks.end()) load(block, seen, stage);
@@ -377,7 +263,7 @@ void launch_tiles(const TileArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-void launch_tile_attention(const TileArgs& args, cudaStream_t stream) {
+void launch_mma_tiles(const TileArgs& args, cudaStream_t stream) {
   switch (args.batch.kv.head_dim) {
     case 64:
       return launch_tiles<64>(args, stream);
@@ -389,6 +275,14 @@ void launch_tile_attention(const TileArgs& args, cudaStream_t stream) {
       return launch_tiles<128>(args, stream);
     default:
       return launch_tiles<256>(args, stream);
+  }
+}
+
+void launch_tile_attention(const TileArgs& args, cudaStream_t stream) {
+  if (has_wgmma_tiles(args.batch.kv.head_dim)) {
+    launch_wgmma_tiles(args, stream);
+  } else {
+    launch_mma_tiles(args, stream);
   }
 }
 

@@ -46,12 +46,13 @@ struct EntryBlocks {
 };
 
 // How a row's entries are cut: the blocks of its summary track and then those of its text track, equally many to a
-// stretch. A function of the row's bounds alone.
+// stretch: up to 16 stretches of one block, so that short rows are shared by many processors, and then about as the
+// root of their number, for what a stretch costs beside its blocks. A function of the row's bounds alone.
 struct Stretches {
   __device__ explicit Stretches(const RowBounds& of) : bounds(of), summary(of.summary), text(of.text) {
     const int blocks = summary.count + text.count;
     blocks_each = 1;
-    while ((blocks + blocks_each - 1) / blocks_each > most_stretches) blocks_each *= 2;
+    while (16 * blocks_each * blocks_each < blocks || blocks_each * most_stretches < blocks) blocks_each *= 2;
     count = (blocks + blocks_each - 1) / blocks_each;
   }
 

@@ -1,8 +1,10 @@
 // Operands and results of products with many rows, which cuBLASLt computes.
 #include <algorithm>
+#include <type_traits>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "backend/cuda/weights.cuh"
 
@@ -22,25 +24,65 @@ __device__ inline void set(__nv_bfloat16* to, float value) {
   *to = __float2bfloat16_rn(value);
 }
 
-template <typename To>
+// `width` numbers that follow each other, in one access.
+template <int width>
+__device__ inline void read(const float* from, float (&numbers)[width]) {
+  static_assert(width == 1 || width == 4);
+  if constexpr (width == 1) {
+    numbers[0] = *from;
+  } else {
+    *reinterpret_cast<float4*>(numbers) = *reinterpret_cast<const float4*>(from);
+  }
+}
+template <typename To, int width>
+__device__ inline void write(To* to, const float (&numbers)[width]) {
+  struct alignas(sizeof(To) * width) Numbers {
+    To at[width];
+  } rounded;
+#pragma unroll
+  for (int i = 0; i < width; ++i) set(rounded.at + i, numbers[i]);
+  *reinterpret_cast<Numbers*>(to) = rounded;
+}
+
+template <int width, typename To>
 __global__ void round_kernel(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, To* to) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  let_next_begin();
+  wait_for_previous();
+  const std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x) * width;
   if (i >= inputs) return;
-  for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) set(to + row * inputs + i, x[row * x_stride + i]);
+  for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
+    alignas(16) float numbers[width];
+    read(x + row * x_stride + i, numbers);
+    write(to + row * inputs + i, numbers);
+  }
 }
 
 // A row a block.
-template <typename To>
+template <int width, typename To>
 __global__ void __launch_bounds__(threads) norm_round_kernel(const float* x, std::int64_t x_stride, std::int64_t inputs,
                                                              const float* weight, float epsilon, To* to) {
   __shared__ float shared[threads / warp_lanes];
+  let_next_begin();
+  wait_for_previous();
   const float* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
+  alignas(16) float numbers[width];
   float squares = 0;
-  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) squares = fmaf(row[i], row[i], squares);
+  for (std::int64_t i = threadIdx.x * width; i < inputs; i += threads * width) {
+    read(row + i, numbers);
+#pragma unroll
+    for (int n = 0; n < width; ++n) squares = fmaf(numbers[n], numbers[n], squares);
+  }
   const float mean = block_sum<threads / warp_lanes>(squares, shared) / static_cast<float>(inputs);
   const float root = sqrtf(mean + epsilon);
   to += static_cast<std::int64_t>(blockIdx.x) * inputs;
-  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) set(to + i, row[i] / root * weight[i]);
+  for (std::int64_t i = threadIdx.x * width; i < inputs; i += threads * width) {
+    alignas(16) float weights[width];
+    read(row + i, numbers);
+    read(weight + i, weights);
+#pragma unroll
+    for (int n = 0; n < width; ++n) numbers[n] = numbers[n] / root * weights[n];
+    write(to + i, numbers);
+  }
 }
 
 // One chunk a thread.
@@ -96,25 +138,31 @@ bool has_chunks(WeightFormat format, std::int64_t inputs) {
 
 void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
                   void* to, cudaStream_t stream) {
+  const auto launch = [&](auto* typed) {
+    using To = std::remove_pointer_t<decltype(typed)>;
+    const bool fours = takes_fours(x, x_stride) && takes_fours(to, inputs);
+    launch_early("round", fours ? round_kernel<4, To> : round_kernel<1, To>, grid_of(fours ? inputs / 4 : inputs, rows),
+                 threads, stream, x, x_stride, rows, inputs, typed);
+  };
   if (operand == Operand::bf16) {
-    round_kernel<<<grid_of(inputs, rows), threads, 0, stream>>>(x, x_stride, rows, inputs,
-                                                                static_cast<__nv_bfloat16*>(to));
+    launch(static_cast<__nv_bfloat16*>(to));
   } else {
-    round_kernel<<<grid_of(inputs, rows), threads, 0, stream>>>(x, x_stride, rows, inputs, static_cast<__half*>(to));
+    launch(static_cast<__half*>(to));
   }
-  check_launch("round");
 }
 
 void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
                        const InputNorm& norm, Operand operand, void* to, cudaStream_t stream) {
+  const bool fours = takes_fours(x, x_stride) && takes_fours(norm.weight, 0) && takes_fours(to, inputs);
   const auto launch = [&](auto* typed) {
-    norm_round_kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(x, x_stride, inputs, norm.weight,
-                                                                           norm.epsilon, typed);
+    auto* kernel = fours ? norm_round_kernel<4, std::remove_pointer_t<decltype(typed)>>
+                         : norm_round_kernel<1, std::remove_pointer_t<decltype(typed)>>;
+    launch_early("norm_round", kernel, dim3(static_cast<unsigned>(rows)), threads, stream, x, x_stride, inputs,
+                 norm.weight, norm.epsilon, typed);
   };
   if (operand == Operand::f32) launch(static_cast<float*>(to));
   if (operand == Operand::f16) launch(static_cast<__half*>(to));
   if (operand == Operand::bf16) launch(static_cast<__nv_bfloat16*>(to));
-  check_launch("norm_round");
 }
 
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream) {

@@ -1,4 +1,5 @@
-// Products: by own kernels for few rows, where reading the weights is what takes time; by cuBLASLt for many.
+// Products: by own kernels for few rows and for several, where reading the weights is what takes time; by cuBLASLt for
+// many.
 #include <algorithm>
 #include <optional>
 
@@ -25,6 +26,15 @@ bool is_stored_as(WeightFormat format, Operand operand) {
   return !is_quantized(format) && operand_of(format, false) == operand;
 }
 
+FewRowsPart few_rows_part(const LinearPart& part) {
+  return {.values = part.weight.data,
+          .scales = part.weight.scales,
+          .bias = part.bias,
+          .y = part.y,
+          .y_stride = part.y_stride,
+          .outputs = narrow<std::int32_t>(part.weight.outputs)};
+}
+
 // `parts`: some of the call's, of one format.
 FewRows few_rows_of(const LinearArgs& args, std::span<const LinearPart> parts) {
   FewRows few{.x = args.x,
@@ -37,15 +47,22 @@ FewRows few_rows_of(const LinearArgs& args, std::span<const LinearPart> parts) {
               .epsilon = args.norm.epsilon,
               .count = 0,
               .parts = {}};
-  for (const LinearPart& part : parts) {
-    few.parts[few.count++] = {.values = part.weight.data,
-                              .scales = part.weight.scales,
-                              .bias = part.bias,
-                              .y = part.y,
-                              .y_stride = part.y_stride,
-                              .outputs = narrow<std::int32_t>(part.weight.outputs)};
-  }
+  for (const LinearPart& part : parts) few.parts[few.count++] = few_rows_part(part);
   return few;
+}
+
+// Calls each(parts) for parts that follow each other and may share a launch.
+template <typename Each>
+void for_formats(std::span<const LinearPart> parts, const Each& each) {
+  for (std::size_t first = 0; first < parts.size();) {
+    std::size_t last = first + 1;
+    while (last < parts.size() && last - first < few_rows_parts &&
+           parts[last].weight.format == parts[first].weight.format) {
+      ++last;
+    }
+    each(parts.subspan(first, last - first));
+    first = last;
+  }
 }
 
 }  // namespace
@@ -53,23 +70,32 @@ FewRows few_rows_of(const LinearArgs& args, std::span<const LinearPart> parts) {
 void CudaOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
   if (args.rows <= few_rows) return linear_few(args);
+  const auto is_several = [&](const LinearPart& part) { return takes_several(part.weight, args.rows); };
+  if (std::ranges::all_of(args.parts, is_several)) return linear_several(args);
   for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
     linear_many(args, row, std::min(rows_at_a_time, args.rows - row));
   }
 }
 
+bool CudaOps::takes_several(const WeightView& weight, std::int64_t rows) const {
+  const bool is_rounded = weight.format == WeightFormat::bf16 || weight.format == WeightFormat::f16;
+  return rows <= most_several_rows && is_rounded && !exact_activations_ && has_chunks(weight.format, weight.inputs);
+}
+
 void CudaOps::gate_up(const GateUpArgs& args) {
   const WeightView& gate = args.gate.weight;
   const std::int64_t width = gate.outputs;
-  const bool joined =
-      args.rows <= few_rows && gate.format == args.up.weight.format && has_chunks(gate.format, gate.inputs);
+  const bool alike = gate.format == args.up.weight.format;
+  const bool few = alike && args.rows <= few_rows && has_chunks(gate.format, gate.inputs);
+  const bool several = alike && !few && takes_several(gate, args.rows);
   const auto do_rows = [&](std::int64_t first, std::int64_t rows) {
     float* y = args.y + first * width;
-    float* ups = joined ? nullptr : ups_.get<float>(rows * width);
+    float* ups = few || several ? nullptr : ups_.get<float>(rows * width);
     const LinearPart parts[] = {{gate, args.gate.bias, y, width}, {args.up.weight, args.up.bias, ups, width}};
     const LinearArgs products{
         .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
-    if (joined) return launch_few_gated_rows(few_rows_of(products, parts), stream());
+    if (few) return launch_few_gated_rows(few_rows_of(products, parts), stream());
+    if (several) return launch_several_gated_rows(several_rows_of(products, parts, {}), stream());
     linear(products);
     launch_gate(y, ups, y, rows * width, stream());
   };
@@ -78,20 +104,81 @@ void CudaOps::gate_up(const GateUpArgs& args) {
   }
 }
 
-// Parts of one format share a launch.
-void CudaOps::linear_few(const LinearArgs& args) {
-  for (std::size_t first = 0; first < args.parts.size();) {
-    std::size_t last = first + 1;
-    while (last < args.parts.size() && last - first < few_rows_parts &&
-           args.parts[last].weight.format == args.parts[first].weight.format) {
-      ++last;
+bool CudaOps::rounds(const WeightView& weight, std::int64_t rows) const {
+  return rows > few_rows && operand_of(weight.format, exact_activations_) != Operand::f32;
+}
+
+void CudaOps::mlp(const MlpArgs& args) {
+  const WeightView& down = args.down.weight;
+  if (!rounds(down, args.rows)) return Ops::mlp(args);
+  for (std::int64_t first = 0; first < args.rows; first += rows_at_a_time) {
+    const std::int64_t rows = std::min(rows_at_a_time, args.rows - first);
+    const RoundedRows gates = rounded_gates(args, first, rows);
+    const LinearPart part{down, args.down.bias, args.x + first * down.outputs, down.outputs};
+    const LinearArgs products{.x = args.gated + first * down.inputs,
+                              .x_stride = down.inputs,
+                              .rows = rows,
+                              .parts = {&part, 1},
+                              .accumulate = true};
+    if (takes_several(down, rows)) {
+      linear_several(products, gates);
+    } else {
+      linear_many(products, 0, rows, gates);
     }
-    launch_few_rows(few_rows_of(args, args.parts.subspan(first, last - first)), stream());
-    first = last;
   }
 }
 
-void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows) {
+RoundedRows CudaOps::rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows) {
+  const WeightView& gate = args.gate.weight;
+  const std::int64_t width = gate.outputs;
+  const Operand operand = operand_of(args.down.weight.format, false);
+  void* to = gates_.get<std::byte>(rows * width * 2);
+  float* gates = args.gated + first * width;
+  const bool several = takes_several(gate, rows) && gate.format == args.up.weight.format;
+  float* ups = several ? nullptr : ups_.get<float>(rows * width);
+  const LinearPart parts[] = {{gate, args.gate.bias, gates, width}, {args.up.weight, args.up.bias, ups, width}};
+  const LinearArgs products{
+      .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
+  if (several) {
+    SeveralRows joined = several_rows_of(products, parts, {});
+    joined.rounded = to;
+    joined.rounds_to_half = operand == Operand::f16;
+    launch_several_gated_rows(joined, stream());
+  } else {
+    linear(products);
+    launch_gate_round(gates, ups, rows * width, operand, to, stream());
+  }
+  return {static_cast<const std::byte*>(to), operand};
+}
+
+void CudaOps::linear_few(const LinearArgs& args) {
+  for_formats(args.parts, [&](auto parts) { launch_few_rows(few_rows_of(args, parts), stream()); });
+}
+
+void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
+  for_formats(args.parts, [&](auto parts) { launch_several_rows(several_rows_of(args, parts, rounded), stream()); });
+}
+
+// Rounds the rows where nobody has. `parts`: some of the call's, of one format.
+SeveralRows CudaOps::several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts,
+                                     const RoundedRows& rounded) {
+  const WeightView& weight = parts.front().weight;
+  const Operand operand = operand_of(weight.format, false);
+  const bool is_half = operand == Operand::f16;
+  const bool is_rounded = rounded.x != nullptr && rounded.operand == operand;
+  SeveralRows several{.x = (is_rounded ? rounded : rounded_rows(args, weight.inputs, operand)).x,
+                      .rows = narrow<std::int32_t>(args.rows),
+                      .inputs = narrow<std::int32_t>(weight.inputs),
+                      .is_half = is_half,
+                      .accumulate = args.accumulate,
+                      .count = 0,
+                      .parts = {}};
+  for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
+  return several;
+}
+
+void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows,
+                          const RoundedRows& rounded) {
   LinearArgs some = args;
   some.x += first_row * args.x_stride;
   some.rows = rows;
@@ -114,7 +201,7 @@ void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::i
       product.x = taken->x;
       product.x_stride = taken->x_stride;
     } else {
-      take_rows(some, weight.inputs, product);
+      take_rows(some, weight.inputs, rounded, product);
       taken = product;
     }
     if (multiply(some, part, product)) {
@@ -128,17 +215,21 @@ void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::i
   }
 }
 
-void CudaOps::take_rows(const LinearArgs& args, std::int64_t inputs, Product& product) {
+void CudaOps::take_rows(const LinearArgs& args, std::int64_t inputs, const RoundedRows& rounded, Product& product) {
   if (product.operand == Operand::f32 && args.norm.weight == nullptr) return;
-  const std::int64_t element_bytes = product.operand == Operand::f32 ? 4 : 2;
-  void* to = activations_.get<std::byte>(args.rows * inputs * element_bytes);
-  if (args.norm.weight != nullptr) {
-    launch_norm_round(args.x, args.x_stride, args.rows, inputs, args.norm, product.operand, to, stream());
-  } else {
-    launch_round(args.x, args.x_stride, args.rows, inputs, product.operand, to, stream());
-  }
-  product.x = to;
+  const bool is_rounded = rounded.x != nullptr && rounded.operand == product.operand;
+  product.x = (is_rounded ? rounded : rounded_rows(args, inputs, product.operand)).x;
   product.x_stride = inputs;
+}
+
+RoundedRows CudaOps::rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand) {
+  auto* to = activations_.get<std::byte>(args.rows * inputs * (operand == Operand::f32 ? 4 : 2));
+  if (args.norm.weight != nullptr) {
+    launch_norm_round(args.x, args.x_stride, args.rows, inputs, args.norm, operand, to, stream());
+  } else {
+    launch_round(args.x, args.x_stride, args.rows, inputs, operand, to, stream());
+  }
+  return {to, operand};
 }
 
 // Without bias. False, and nothing is done, where there is no way.

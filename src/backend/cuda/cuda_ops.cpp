@@ -28,7 +28,9 @@ CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
       activations_(stream),
       weights_(stream),
       ups_(stream),
+      gates_(stream),
       partials_(stream),
+      counters_(stream),
       graphs_(stream) {}
 
 void CudaOps::embed(const EmbedArgs& args) {
@@ -52,9 +54,26 @@ void CudaOps::attention(const AttentionArgs& args) {
   if (args.runs.empty()) return;
   expect_head(args.kv);
   attention_.make(args);
-  if (attention_.partial_floats() > 0) attention_.set_partials(partials_.get<float>(attention_.partial_floats()));
+  if (attention_.partial_floats() > 0) {
+    attention_.set_partials(partials_.get<float>(attention_.partial_floats()), counters(attention_.counters()));
+  }
   for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
   for (const TileArgs& batch : attention_.tile_batches()) launch_tile_attention(batch, stream());
+}
+
+void CudaOps::most_likely(const MostLikelyArgs& args) {
+  if (args.rows == 0) return;
+  auto* keys = partials_.get<unsigned long long>(args.rows * most_likely_blocks);
+  launch_most_likely(args, keys, counters(args.rows), stream());
+}
+
+std::int32_t* CudaOps::counters(std::int64_t count) {
+  const std::int64_t before = counters_.bytes();
+  auto* counters = counters_.get<std::int32_t>(count);
+  if (counters_.bytes() != before) {
+    check(cudaMemsetAsync(counters, 0, static_cast<std::size_t>(counters_.bytes()), stream()), "cudaMemsetAsync");
+  }
+  return counters;
 }
 
 void CudaOps::gather(const GatherArgs& args) {
@@ -70,7 +89,10 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
 }
 
 void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
-  const auto memory = [&] { return activations_.moves() + weights_.moves() + ups_.moves() + partials_.moves(); };
+  const auto memory = [&] {
+    return activations_.moves() + weights_.moves() + ups_.moves() + gates_.moves() + partials_.moves() +
+           counters_.moves();
+  };
   graphs_.repeat(key, memory, work);
 }
 

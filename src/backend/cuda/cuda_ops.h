@@ -9,6 +9,12 @@
 
 namespace precis::cuda {
 
+// Rows as a product takes them, contiguous.
+struct RoundedRows {
+  const std::byte* x = nullptr;
+  Operand operand = Operand::f32;
+};
+
 class CudaOps final : public Ops {
  public:
   // `exact_activations` as in BackendOptions.
@@ -20,22 +26,37 @@ class CudaOps final : public Ops {
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
   void gate_up(const GateUpArgs& args) override;
+  void mlp(const MlpArgs& args) override;
   void rotation(const RotationArgs& args) override;
   void place(const PlaceArgs& args) override;
   void attention(const AttentionArgs& args) override;
   void gather(const GatherArgs& args) override;
+  void most_likely(const MostLikelyArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
 
  private:
+  // For blocks to count themselves.
+  std::int32_t* counters(std::int64_t count);
   // cuda_linear.cpp
   void linear_few(const LinearArgs& args);
-  void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows);
+  // Whether several_rows.cu multiplies so many rows.
+  bool takes_several(const WeightView& weight, std::int64_t rows) const;
+  // `rounded`: the call's rows, where somebody has rounded them.
+  void linear_several(const LinearArgs& args, const RoundedRows& rounded = {});
+  SeveralRows several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, const RoundedRows& rounded);
+  // Whether the rows that such a matrix is multiplied with are rounded before.
+  bool rounds(const WeightView& weight, std::int64_t rows) const;
+  // The first half of an MLP, rounded for the second one: rows [first, first + rows).
+  RoundedRows rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows);
+  void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows, const RoundedRows& rounded = {});
   bool multiply(const LinearArgs& args, const LinearPart& part, Product product);
-  // x as products with many rows take it: normed where it is to be, and rounded.
-  void take_rows(const LinearArgs& args, std::int64_t inputs, Product& product);
+  // x as products with many rows take it.
+  void take_rows(const LinearArgs& args, std::int64_t inputs, const RoundedRows& rounded, Product& product);
+  // The rows normed where they are to be, as `operand`, contiguous; until the next call.
+  RoundedRows rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand);
 
   cudaStream_t stream() const { return stream_->get(); }
 
@@ -48,8 +69,10 @@ class CudaOps final : public Ops {
   Scratch activations_;  // rounded, of products with many rows
   Scratch weights_;      // dequantized, of these
   Scratch ups_;          // up's products, where they do not stay in a kernel
+  Scratch gates_;        // an MLP's first half, rounded
   AttentionPlan attention_;
-  Scratch partials_;  // of attention over split rows
+  Scratch partials_;  // of split rows' attention, and of the search for the most likely ids
+  Scratch counters_;  // beside these, all 0 between operations
   GraphCache graphs_;
 };
 

@@ -43,6 +43,7 @@ class Scratch {
     reserve(count * static_cast<std::int64_t>(sizeof(T)));
     return memory_.as<T>();
   }
+  std::int64_t bytes() const { return memory_.bytes(); }
   // Grows whenever the memory has moved, or was given back for more that there was not.
   std::int64_t moves() const { return moves_; }
 

@@ -13,14 +13,25 @@ namespace precis::cuda {
 // Whether this program's kernels run on the GPU.
 cudaError_t probe_kernels();
 
+// What products with more than a few rows multiply.
+enum class Operand : std::uint8_t { f32, f16, bf16 };
+
 // rows.cu, place.cu
 void launch_embed(const EmbedArgs& args, cudaStream_t stream);
 void launch_rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void launch_rotation(const RotationArgs& args, cudaStream_t stream);
 // y[i] = silu(gate[i]) * up[i]. `y` may be one of the two.
 void launch_gate(const float* gate, const float* up, float* y, std::int64_t count, cudaStream_t stream);
+// The same rounded.
+void launch_gate_round(const float* gate, const float* up, std::int64_t count, Operand operand, void* y,
+                       cudaStream_t stream);
 void launch_gather(const GatherArgs& args, cudaStream_t stream);
 void launch_place(const PlaceArgs& args, cudaStream_t stream);
+
+// most_likely.cu. `keys`: [rows, most_likely_blocks], scratch; `counters`: [rows], 0 before and after.
+constexpr int most_likely_blocks = 48;
+void launch_most_likely(const MostLikelyArgs& args, unsigned long long* keys, std::int32_t* counters,
+                        cudaStream_t stream);
 
 // few_rows.cu: products with few rows, which read the weights once for each `few_rows_block` rows. A row's bits do not
 // depend on how many rows there are.
@@ -53,9 +64,26 @@ void launch_few_rows(const FewRows& args, cudaStream_t stream);
 // whole chunks.
 void launch_few_gated_rows(const FewRows& args, cudaStream_t stream);
 
-// convert.cu: operands and results of products with many rows.
-enum class Operand : std::uint8_t { f32, f16, bf16 };
+// several_rows.cu: products of rows that were rounded as the weights are stored, bf16 or f16; inputs are whole chunks.
+// As few_rows.cu, a row's bits do not depend on how many rows there are.
+constexpr int most_several_rows = 64;
 
+struct SeveralRows {
+  const void* x;      // [rows, inputs]
+  std::int32_t rows;  // at most most_several_rows
+  std::int32_t inputs;
+  bool is_half;  // f16
+  bool accumulate;
+  std::int32_t count;  // of parts
+  FewRowsPart parts[few_rows_parts];
+  void* rounded = nullptr;      // [rows, outputs]: takes gated rows, rounded, in y's place
+  bool rounds_to_half = false;  // to f16, not bf16
+};
+void launch_several_rows(const SeveralRows& args, cudaStream_t stream);
+// As launch_few_gated_rows.
+void launch_several_gated_rows(const SeveralRows& args, cudaStream_t stream);
+
+// convert.cu: operands and results of products with many rows.
 // to[r] = x[r], rows contiguous there, as f16 or bf16.
 void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs, Operand operand,
                   void* to, cudaStream_t stream);

@@ -28,20 +28,27 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-// `name`: for the message when it fails.
+// `name`: for the message when it fails; `shared_bytes`: of memory that the kernel takes beside what it declares.
 template <typename... Parameters, typename... Arguments>
-void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream,
-                  Arguments&&... arguments) {
+void launch_early_shared(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, int shared_bytes,
+                         cudaStream_t stream, Arguments&&... arguments) {
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = stream;
   config.attrs = &early;
   config.numAttrs = 1;
   check(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...), name);
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch_early(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream,
+                  Arguments&&... arguments) {
+  launch_early_shared(name, kernel, grid, threads, 0, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace precis::cuda

@@ -47,9 +47,36 @@ __device__ inline float half_at(const std::uint16_t* at) {
   return __half2float(__ushort_as_half(__ldg(at)));
 }
 
+template <typename Pair>
+__device__ inline Pair rounded_pair(float first, float second);
+template <>
+__device__ inline __half2 rounded_pair<__half2>(float first, float second) {
+  return __floats2half2_rn(first, second);
+}
+template <>
+__device__ inline __nv_bfloat162 rounded_pair<__nv_bfloat162>(float first, float second) {
+  return __floats2bfloat162_rn(first, second);
+}
+
 // g / (1 + e^-g) * up
 __device__ inline float gated(float gate, float up) {
   return gate / (1.0F + expf(-gate)) * up;
+}
+
+// Counts this block at a counter that is 0 before and after all `blocks` have been counted; true for the last one,
+// which then sees what the others wrote. Called by one thread, between two times that the block waits for all of its
+// threads.
+__device__ inline bool count_block(std::int32_t* counter, int blocks) {
+  __threadfence();
+  const bool is_last = atomicAdd(counter, 1) == blocks - 1;
+  if (is_last) *counter = 0;
+  __threadfence();
+  return is_last;
+}
+
+// Whether numbers from there on can be read and written four at a time.
+inline bool takes_fours(const void* at, std::int64_t stride) {
+  return reinterpret_cast<std::uintptr_t>(at) % 16 == 0 && stride % 4 == 0;
 }
 
 inline int blocks_for(std::int64_t count, int per_block) {

@@ -70,6 +70,19 @@ __global__ void gate_kernel(const float* gate, const float* up, float* y, std::i
   if (i < count) y[i] = gated(gate[i], up[i]);
 }
 
+// Four at a time: 16 bytes of each.
+template <typename Pair>
+__global__ void gate_round_kernel(const float4* gate, const float4* up, Pair* y, std::int64_t count) {
+  let_next_begin();
+  wait_for_previous();
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= count) return;
+  const float4 g = gate[i];
+  const float4 u = up[i];
+  y[2 * i] = rounded_pair<Pair>(gated(g.x, u.x), gated(g.y, u.y));
+  y[2 * i + 1] = rounded_pair<Pair>(gated(g.z, u.z), gated(g.w, u.w));
+}
+
 // Rows in the grid's second dimension; several of them where there are more than it may have.
 __global__ void gather_kernel(GatherArgs args) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
@@ -118,6 +131,21 @@ void launch_gate(const float* gate, const float* up, float* y, std::int64_t coun
   if (count == 0) return;
   gate_kernel<<<static_cast<unsigned>(blocks_for(count, threads)), threads, 0, stream>>>(gate, up, y, count);
   check_launch("gate");
+}
+
+void launch_gate_round(const float* gate, const float* up, std::int64_t count, Operand operand, void* y,
+                       cudaStream_t stream) {
+  if (count == 0) return;
+  const dim3 grid(static_cast<unsigned>(blocks_for(count / 4, threads)));
+  const auto launch = [&](auto* typed) {
+    launch_early("gate_round", gate_round_kernel<std::remove_pointer_t<decltype(typed)>>, grid, threads, stream,
+                 reinterpret_cast<const float4*>(gate), reinterpret_cast<const float4*>(up), typed, count / 4);
+  };
+  if (operand == Operand::f16) {
+    launch(static_cast<__half2*>(y));
+  } else {
+    launch(static_cast<__nv_bfloat162*>(y));
+  }
 }
 
 void launch_gather(const GatherArgs& args, cudaStream_t stream) {

@@ -222,6 +222,17 @@ void ReferenceOps::gather(const GatherArgs& args) {
   }
 }
 
+void ReferenceOps::most_likely(const MostLikelyArgs& args) {
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    const float* logits = args.logits + row * args.vocabulary;
+    std::int64_t best = -1;
+    for (std::int64_t id = 0; id < args.vocabulary; ++id) {
+      if (!std::isnan(logits[id]) && (best < 0 || logits[id] > logits[best])) best = id;
+    }
+    args.ids[row] = static_cast<std::int32_t>(std::max<std::int64_t>(best, 0));
+  }
+}
+
 void ReferenceOps::copy_pages(const CopyPagesArgs& args) {
   for (const PageCopy& copy : args.copies) {
     std::copy_n(args.base + copy.from * args.page_bytes, args.page_bytes, args.base + copy.to * args.page_bytes);

@@ -1,0 +1,61 @@
+// A step's inputs on the device.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "device/attention_args.h"
+#include "device/device.h"
+#include "model/step_inputs.h"
+
+namespace precis {
+
+// One copy to the device a step. Where an input lies follows from the numbers of rows, runs and wanted logits; only
+// page tables, which come last, move with their own sizes, and runs point to them. How many pages a step's sequences
+// have together is bounded by no number that is known before (they may share), so the memory grows, and by doubling: it
+// comes to rest after few steps. Used by one thread at a time; the device outlives it.
+class DeviceInputs {
+ public:
+  explicit DeviceInputs(Device& device);
+
+  // The inputs may change after the call.
+  void load(const StepInputs& inputs);
+
+  // All of these are device memory and valid until the next load.
+  const std::int32_t* ids() const { return ids_; }
+  const std::int32_t* positions() const { return positions_; }
+  const std::int32_t* logit_rows() const { return logit_rows_; }
+  const RowBounds* bounds(std::size_t rule) const { return bounds_[rule]; }
+  const std::int64_t* slots(std::size_t group) const { return slots_[group]; }
+  const RowRun* runs(std::size_t group) const { return runs_[group]; }
+  // The same runs in host memory, with tables in device memory.
+  std::span<const RowRun> host_runs(std::size_t group) const { return host_runs_[group]; }
+
+  // Where all of them begin.
+  const std::byte* base() const { return memory_.as(); }
+  std::int64_t bytes() const { return memory_.bytes(); }
+
+ private:
+  // Room behind what is packed so far, of which the device address is returned.
+  template <typename T>
+  const T* take(std::size_t count);
+  // The same with `items` in it.
+  template <typename T>
+  const T* pack(std::span<const T> items);
+  void place_table(TrackPages& track);
+  void reserve(std::int64_t bytes);
+
+  Device& device_;
+  Buffer memory_;
+  std::vector<std::byte> packed_;  // as it lies in memory_
+  const std::int32_t* ids_ = nullptr;
+  const std::int32_t* positions_ = nullptr;
+  const std::int32_t* logit_rows_ = nullptr;
+  std::vector<const RowBounds*> bounds_;        // [rules]
+  std::vector<const std::int64_t*> slots_;      // [groups]
+  std::vector<const RowRun*> runs_;             // [groups]
+  std::vector<std::vector<RowRun>> host_runs_;  // [groups]
+};
+
+}  // namespace precis
