@@ -198,6 +198,7 @@ std::string bench_json(const BenchReport& report) {
       {"weight_bytes", report.weight_bytes},
       {"device", report.device},
       {"compute", report.options.compute},
+      {"kv_cache_dtype", report.options.kv_cache_dtype},
       {"piece", report.options.piece},
       {"read_bandwidth_gbs",
        {{"before", report.before.read_bandwidth / giga}, {"after", report.after.read_bandwidth / giga}}},

@@ -17,7 +17,9 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
   flags.count("-t,--threads", "N", target.threads, 0, 1024,
               "threads of the cpu backend; 0: one a physical core (the numbers stay the same)");
   flags.text("--backend", "NAME", target.backend, "auto, cuda, cpu, or reference (scalar, slow, the oracle)");
-  flags.text("--compute", "TYPE", target.compute, "K and V kept as bf16 (default) or f32");
+  flags.text("--compute", "TYPE", target.compute, "bf16 (default), or f32: activations, K and V stay floats");
+  flags.text("--kv-cache-dtype", "TYPE", target.kv_cache_dtype,
+             "K and V kept as auto (default: as --compute says), fp8 (e4m3), bf16 or f32");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,
@@ -33,6 +35,8 @@ void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& s
   flags.bytes("--kv-cache-memory,--kv-cache-memory-bytes", "BYTES", target.kv_memory,
               "memory of the KV pool, such as 512M or 8G (powers of 1024);\n"
               "default: enough for --parallel sequences of --ctx-size tokens");
+  flags.number("--gpu-memory-utilization", "SHARE", target.gpu_memory_utilization, 0, 1,
+               "share of the GPU's memory that weights, steps and KV pool take, such as 0.9 (cuda; default: unused)");
   flags.count("--page-size,--block-size", "ENTRIES", target.page_entries, 1, 4096, "KV entries a page (default 16)");
   flags.flag("--enable-prefix-caching", target.prefix_cache, "share the KV of equal beginnings (default)");
   flags.flag("--no-prefix-cache,--no-enable-prefix-caching", target.prefix_cache, false, "do not");

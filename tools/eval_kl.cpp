@@ -27,6 +27,7 @@ constexpr const char* kExamples = R"(Examples:
   precis eval kl -m models/demo-ksa --weights q4 -f book.txt              (against the weights as stored)
   precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt --json
   precis eval kl -m models/demo-ksa --compute bf16 --against-compute f32 -f book.txt
+  precis eval kl -m models/demo-ksa --kv-cache-dtype fp8 --against-kv-cache-dtype auto -f book.txt
 
 At every position of the text: KL(base || model) in nats, where the base is what the --against flags say, and whether
 both hold the same token to be the most likely. Both models are in memory, and one window's logits of the base.
@@ -40,6 +41,7 @@ struct KlFlags {
   std::string against_weights;
   std::optional<std::string> against_backend;
   std::optional<std::string> against_compute;
+  std::optional<std::string> against_kv_cache_dtype;
   WindowFlags windows;
   bool json = false;
 
@@ -49,6 +51,7 @@ struct KlFlags {
     options.weights = against_weights;
     options.backend = against_backend.value_or(engine.backend);
     options.compute = against_compute.value_or(engine.compute);
+    options.kv_cache_dtype = against_kv_cache_dtype.value_or(engine.kv_cache_dtype);
     return options;
   }
 };
@@ -136,6 +139,8 @@ Command add_eval_kl(CLI::App& eval) {
   flags.text("--against-weights", "FORMAT", target->against_weights, "its --weights (default: as stored)");
   flags.text("--against-backend", "NAME", target->against_backend, "its --backend (default: the model's)");
   flags.text("--against-compute", "TYPE", target->against_compute, "its --compute (default: the model's)");
+  flags.text("--against-kv-cache-dtype", "TYPE", target->against_kv_cache_dtype,
+             "its --kv-cache-dtype (default: the model's)");
   add_compute_flags(flags, target->engine);
   app->footer(kExamples);
   return {app, [target] { return run_kl(*target); }};

@@ -81,6 +81,13 @@ CLI::Option* Flags::number(const std::string& names, const std::string& unit, st
   });
 }
 
+CLI::Option* Flags::number(const std::string& names, const std::string& unit, double& target, double low, double high,
+                           const std::string& help) {
+  return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
+    target = parse_number(flag, text, low, high);
+  });
+}
+
 CLI::Option* Flags::bytes(const std::string& names, const std::string& unit, std::int64_t& target,
                           const std::string& help) {
   return one(names, unit, help,

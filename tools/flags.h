@@ -52,6 +52,8 @@ class Flags {
   // Finite numbers in [low, high].
   CLI::Option* number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
                       double high, const std::string& help);
+  CLI::Option* number(const std::string& names, const std::string& unit, double& target, double low, double high,
+                      const std::string& help);
   // Bytes, "8G".
   CLI::Option* bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help);
 

@@ -27,9 +27,13 @@ struct EngineOptions {
   // Threads of the cpu backend. 0: one a physical core that this process may use. Results do not depend on it.
   int threads = 0;
 
-  // "bf16": K and V are kept as bf16, half the memory. "f32": K and V are kept as float. Products accumulate in float
-  // either way.
+  // "bf16": K and V are kept as bf16, half the memory, and activations may be rounded to 16 bits where they meet
+  // weights. "f32": K, V and activations are floats. Products accumulate in float either way.
   std::string compute = "bf16";
+
+  // What K and V are kept as, where it is not what `compute` says ("auto"): "f32", "bf16", or "fp8", a byte each: e4m3,
+  // rounded to nearest, without scales (numbers beyond 448 become 448). docs/quantization.md says what that costs.
+  std::string kv_cache_dtype = "auto";
 
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
   // checkpoint is opened, and only the quantized ones stay in memory (8.5 bits a weight; with "q4", 5 for most).
@@ -54,6 +58,11 @@ struct EngineOptions {
   // Bytes for the KV pool. 0: enough for max_sequences of `context` tokens. With less, sequences that do not fit
   // together are preempted and recomputed; a request that could not run alone is refused.
   std::int64_t kv_memory = 0;
+
+  // The share of the GPU's memory, above 0 and up to 1, that weights, steps and the KV pool take together: the pool
+  // gets what the others leave. 0: the pool is as kv_memory says. An error on a backend that has no memory of its own,
+  // and together with kv_memory.
+  double gpu_memory_utilization = 0;
 
   // Entries a page. Small pages round less memory up; large pages are read faster.
   int page_entries = 16;

@@ -61,6 +61,7 @@ class WatchedDevice final : public Device {
   WatchedDevice(Device& device, const float* end) : device_(device), ops_(device, end) {}
 
   std::string description() const override { return device_.description(); }
+  std::optional<DeviceMemory> memory() override { return device_.memory(); }
   Buffer allocate(std::int64_t bytes) override { return device_.allocate(bytes); }
   Buffer adopt(const HostTensor& tensor) override { return device_.adopt(tensor); }
   WatchedOps& ops() override { return ops_; }

@@ -21,13 +21,15 @@ struct KvView {
   std::int64_t page_entries = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  DType type = DType::bf16;  // f32 or bf16
+  DType type = DType::bf16;  // f32, bf16 or f8_e4m3
 
   // Address of the key of `entry` (in the page) and head; dimensions are contiguous, entries of a head follow each
   // other. The value is value_offset further on.
   std::byte* key(std::int64_t page, std::int64_t head, std::int64_t entry) const {
     return base + page * page_bytes + layer_offset +
-           ((head * page_entries + entry) * head_dim) * (type == DType::f32 ? 4 : 2);
+           ((head * page_entries + entry) * head_dim) * (type == DType::f32    ? 4
+                                                         : type == DType::bf16 ? 2
+                                                                               : 1);
   }
 };
 

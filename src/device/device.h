@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tensor/tensor_view.h"
@@ -29,6 +30,12 @@ class Buffer {
   std::int64_t bytes_ = 0;
 };
 
+// Bytes of a device's own memory.
+struct DeviceMemory {
+  std::int64_t total = 0;
+  std::int64_t free = 0;  // just now; others may use it too
+};
+
 // What a device can do at most, as it was measured.
 struct DeviceSpeed {
   double read_bytes = 0;  // a second, from memory that no cache holds
@@ -42,6 +49,9 @@ class Device {
 
   // What it is, in words: "cpu (avx512, 2 threads)".
   virtual std::string description() const = 0;
+
+  // Nothing where tensors live in the host's memory, which the system shares out.
+  virtual std::optional<DeviceMemory> memory() { return std::nullopt; }
 
   // `bytes` of memory aligned to 64, contents undefined until written; pages that are never touched cost nothing
   // where the system can do that. Operations that were called before the buffer is dropped may still use it. Throws

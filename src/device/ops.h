@@ -119,7 +119,7 @@ struct RotationArgs {
 
 // The line between the q/k/v products and attention: q and k normed per head (where the model has such norms), the
 // summary rows' own q, k, v blended in (KSA, mix_coeff), q and k rotated (pairs are dimension i and i + head_dim / 2),
-// k and v written to their slots. q stays in `qkv`.
+// k and v written to their slots (rounded to nearest even; beyond f8_e4m3's largest number, to that). q stays in `qkv`.
 struct PlaceArgs {
   float* qkv;  // [rows, (heads + 2 * kv_heads) * head_dim]: q, k, v of each row
   // Summary rows' own q, k, v, to be blended as mix * own + (1 - mix) * shared after the norms and before the rotation;

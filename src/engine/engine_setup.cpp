@@ -28,12 +28,26 @@ void validate(const EngineOptions& options) {
   expect("page_entries", options.page_entries, 1, 4096);
   expect("prefix_distance", options.prefix_distance, 0, most_tokens);
   expect("summary_delay", options.summary_delay, 0, 4096);
+  const double share = options.gpu_memory_utilization;
+  if (!(share >= 0 && share <= 1)) {
+    fail("gpu_memory_utilization: {:g}, expected a number above 0 and up to 1, or 0 (not used)", share);
+  }
+  if (share > 0 && options.kv_memory > 0) fail("gpu_memory_utilization: not with kv_memory, expected one of the two");
+}
+
+bool computes_exactly(const EngineOptions& options) {
+  if (options.compute == "bf16") return false;
+  if (options.compute == "f32") return true;
+  fail("compute: '{}', expected bf16 or f32", options.compute);
 }
 
 DType kv_type(const EngineOptions& options) {
-  if (options.compute == "bf16") return DType::bf16;
-  if (options.compute == "f32") return DType::f32;
-  fail("compute: '{}', expected bf16 or f32", options.compute);
+  const DType own = computes_exactly(options) ? DType::f32 : DType::bf16;
+  if (options.kv_cache_dtype == "auto") return own;
+  if (options.kv_cache_dtype == "fp8") return DType::f8_e4m3;
+  if (options.kv_cache_dtype == "bf16") return DType::bf16;
+  if (options.kv_cache_dtype == "f32") return DType::f32;
+  fail("kv_cache_dtype: '{}', expected auto, fp8, bf16 or f32", options.kv_cache_dtype);
 }
 
 bool rounds_frequencies(const EngineOptions& options) {
@@ -61,15 +75,16 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
           .prefix_distance = options.prefix_distance};
 }
 
-PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes) {
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes,
+                   std::int64_t kv_memory) {
   std::int64_t context = std::min(options.context > 0 ? options.context : spec.context, most_tokens);
-  if (options.kv_memory == 0) {
+  if (kv_memory == 0) {
     const std::int64_t pages =
         checked_mul<std::int64_t>(plan.peak_pages(context, options.piece), options.max_sequences, "KV pool");
     checked_mul(pages, page_bytes, "KV pool");
     return {context, pages};
   }
-  const std::int64_t pages = options.kv_memory / page_bytes;
+  const std::int64_t pages = kv_memory / page_bytes;
   if (plan.peak_pages(context, options.piece) <= pages) return {context, pages};
   std::int64_t fits = 0;
   for (std::int64_t above = context; above - fits > 1;) {
@@ -78,10 +93,10 @@ PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const Kv
   }
   if (options.context > 0 || fits == 0) {
     fail("context: {} tokens do not fit {} of KV memory; the largest context that fits is {}", context,
-         shown_bytes(static_cast<double>(options.kv_memory)), fits);
+         shown_bytes(static_cast<double>(kv_memory)), fits);
   }
   log().warn("the context is {} tokens, of {} that the model was made for: more do not fit {} of KV memory", fits,
-             context, shown_bytes(static_cast<double>(options.kv_memory)));
+             context, shown_bytes(static_cast<double>(kv_memory)));
   return {fits, pages};
 }
 

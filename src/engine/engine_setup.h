@@ -14,7 +14,10 @@ namespace precis {
 // Throws Error that names the option when a value is outside its range.
 void validate(const EngineOptions& options);
 
-// Element type of K and V. Throws Error when `compute` is unknown.
+// Whether activations stay floats. Throws Error when `compute` is unknown.
+bool computes_exactly(const EngineOptions& options);
+
+// Element type of K and V. Throws Error when `compute` or `kv_cache_dtype` is unknown.
 DType kv_type(const EngineOptions& options);
 
 // Whether rotary frequencies are rounded to bf16. Throws Error when `rope_frequencies` is unknown.
@@ -26,13 +29,15 @@ std::optional<WeightFormat> weight_format(const EngineOptions& options, const Mo
 
 SchedulerOptions scheduler_options(const EngineOptions& options);
 
-// Text tokens that a sequence may have, and the pages of the pool. Throws Error that names the largest context that
+// Text tokens that a sequence may have, and the pages of the pool, which takes `kv_memory` bytes, or what the context
+// and the number of sequences need where that is 0. Throws Error that names the largest context that
 // fits when the one asked for does not fit the memory asked for.
 struct PoolSize {
   std::int64_t context;
   std::int64_t pages;
 };
-PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes);
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes,
+                   std::int64_t kv_memory);
 
 // Sampling as generation_config.json says; greedy without it or without do_sample.
 SamplingOptions read_default_sampling(const std::optional<JsonView>& generation_config);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "device/device_lost.h"
 #include "engine/engine_setup.h"
 #include "runtime/step_builder.h"
 
@@ -26,24 +27,32 @@ void Inbox::wake() {
   changed.notify_one();
 }
 
-EngineThread::EngineThread(const EngineOptions& options)
+std::unique_ptr<Device> open_device(const EngineOptions& options) {
+  return open_backend(options.backend, {.threads = options.threads, .exact_activations = computes_exactly(options)});
+}
+
+EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
     : files_((validate(options), options)),
       spec_(files_.read_spec()),
       default_sampling_(files_.default_sampling()),
       piece_(options.piece),
-      device_(open_backend(options.backend,
-                           {.threads = options.threads, .exact_activations = kv_type(options) == DType::f32})),
+      device_(open(options)),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
                                  kv_type(options))),
       plan_(spec_, geometry_, options.summary_delay) {
-  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes());
   const SchedulerOptions scheduling = scheduler_options(options);
+  const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
+  const std::optional<DeviceMemory> memory = device_->memory();
+  decoder_.emplace(spec_, weights_, geometry_, *device_, rows);
+  DeviceNeeds needs;
+  if (memory) needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, rows)};
+  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes(), kv_memory(options, memory, needs));
+  if (memory) expect_fits(*memory, needs, size.pages * geometry_.page_bytes());
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
   costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
-  decoder_.emplace(spec_, weights_, geometry_, *device_, max_step_rows(scheduling, spec_.chunk));
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
   memory_ = {.weight_bytes = weights_.bytes,
@@ -58,6 +67,15 @@ EngineThread::EngineThread(const EngineOptions& options)
              spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
              shown_bytes(static_cast<double>(pool_.bytes())), size.pages, size.context, device_->description());
   thread_ = std::thread([this] { run(); });
+}
+
+std::int64_t EngineThread::kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
+                                     const DeviceNeeds& needs) const {
+  if (options.gpu_memory_utilization == 0) return options.kv_memory;
+  if (!memory) {
+    fail("gpu_memory_utilization: {} has no memory of its own, expected the cuda backend", device_->description());
+  }
+  return pool_share(options.gpu_memory_utilization, *memory, needs);
 }
 
 EngineThread::~EngineThread() {
@@ -124,7 +142,8 @@ MemoryReport EngineThread::memory() const {
 void EngineThread::run() {
   while (receive()) {
     drop_cancelled();
-    step();
+    if (lost_.empty()) step();
+    if (!lost_.empty()) end_all_failed();
     publish_memory();
   }
   while (!jobs_.empty()) end(*jobs_.front(), EndReason::cancelled, "");
@@ -168,6 +187,12 @@ void EngineThread::step() {
     decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, RowLogits& logits) {
       jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
     });
+  } catch (const DeviceLost& error) {
+    scheduler_->abandon();
+    lost_ = fmt::format("the device is lost, and nothing more can be computed until the program is started again: {}",
+                        error.what());
+    log().error("{}", lost_);
+    return;
   } catch (const std::exception& error) {
     scheduler_->abandon();
     for (Job* job : jobs) end(*job, EndReason::failed, error.what());
@@ -175,6 +200,11 @@ void EngineThread::step() {
   }
   scheduler_->commit();
   finish_items(jobs);
+}
+
+void EngineThread::end_all_failed() {
+  while (!jobs_.empty()) end(*jobs_.front(), EndReason::failed, lost_);
+  scheduler_->cache().clear();  // of K and V that nobody can read
 }
 
 void EngineThread::finish_items(const std::vector<Job*>& jobs) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "device/device.h"
+#include "engine/device_budget.h"
 #include "engine/job.h"
 #include "engine/model_files.h"
 #include "memory/cost_plan.h"
@@ -35,9 +37,13 @@ struct Inbox {
   void wake();
 };
 
+// Opens what an engine computes on.
+using OpenDevice = std::function<std::unique_ptr<Device>(const EngineOptions& options)>;
+std::unique_ptr<Device> open_device(const EngineOptions& options);
+
 class EngineThread {
  public:
-  explicit EngineThread(const EngineOptions& options);
+  explicit EngineThread(const EngineOptions& options, const OpenDevice& open = open_device);
   ~EngineThread();
 
   std::vector<Stream> submit(std::vector<Request> requests);
@@ -56,12 +62,17 @@ class EngineThread {
   const Device& device() const { return *device_; }
 
  private:
+  // Bytes for the KV pool, as size_pool() takes them.
+  std::int64_t kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
+                         const DeviceNeeds& needs) const;
   void check(const Request& request) const;
   void run();
   // Takes what the inbox holds. Waits for something while there is nothing to do. False: stop.
   bool receive();
   void drop_cancelled();
   void step();
+  // The device does not work any more: every request ends, and so do those that come.
+  void end_all_failed();
   void finish_items(const std::vector<Job*>& jobs);
   void end(Job& job, EndReason reason, const std::string& error);
   void publish_memory();
@@ -82,6 +93,7 @@ class EngineThread {
   std::optional<Decoder> decoder_;
   std::optional<Scheduler> scheduler_;
   std::list<std::unique_ptr<Job>> jobs_;  // the thread's own
+  std::string lost_;                      // the thread's own: why the device is lost; empty while it works
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   mutable std::mutex memory_mutex_;
   MemoryReport memory_;

@@ -1,8 +1,10 @@
 #include "engine/model_files.h"
 
+#include "base/checked.h"
 #include "engine/engine_setup.h"
 #include "families/families.h"
 #include "model/random_tensors.h"
+#include "model/stored_matrix.h"
 
 namespace precis {
 namespace {
@@ -39,6 +41,25 @@ std::optional<TextCodec> ModelFiles::open_text() const {
 
 SamplingOptions ModelFiles::default_sampling() const {
   return read_default_sampling(checkpoint_ ? checkpoint_->generation_config() : std::nullopt);
+}
+
+std::int64_t ModelFiles::weight_bytes(const ModelSpec& spec) const {
+  const auto wanted = weight_format(options_, spec);
+  std::int64_t bytes = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(spec)) {
+    if (tensor.shape.size() != 2) {
+      bytes = checked_add(bytes, checked_mul<std::int64_t>(tensor.shape[0], sizeof(float), tensor.name), tensor.name);
+      continue;
+    }
+    const std::int64_t outputs = tensor.shape[0];
+    const std::int64_t inputs = tensor.shape[1];
+    auto format =
+        checkpoint_ ? find_matrix(*checkpoint_, tensor.name, outputs, inputs).format : format_of(spec.weights);
+    if (wanted && !is_quantized(format)) format = quantized_as(*wanted, tensor.name, inputs).value_or(format);
+    const std::int64_t row = value_row_bytes(format, inputs) + scale_row_bytes(format, inputs);
+    bytes = checked_add(bytes, checked_mul(outputs, row, tensor.name), tensor.name);
+  }
+  return bytes;
 }
 
 Weights ModelFiles::load(const ModelSpec& spec, Device& device) const {

@@ -33,6 +33,8 @@ class ModelFiles {
   }
   // As generation_config.json says; greedy without it.
   SamplingOptions default_sampling() const;
+  // Bytes that the weights will take on a device. Reads no element.
+  std::int64_t weight_bytes(const ModelSpec& spec) const;
   Weights load(const ModelSpec& spec, Device& device) const;
 
  private:

@@ -26,7 +26,8 @@ using LogitsSink = std::function<void(std::size_t index, RowLogits& logits)>;
 // Used by one thread at a time. Device and weights outlive it.
 class Decoder {
  public:
-  // `max_rows`: rows that a step may have at most; the temporary memory grows with it.
+  // `max_rows`: rows that a step may have at most; the temporary memory grows with it. `weights` need not be loaded
+  // before the first step.
   Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry& geometry, Device& device,
           std::int64_t max_rows);
   ~Decoder();

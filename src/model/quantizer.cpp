@@ -35,8 +35,8 @@ bool needs_eight_bits(std::string_view name) {
 
 }  // namespace
 
-std::optional<WeightFormat> Quantizer::format_for(std::string_view name, std::int64_t inputs) const {
-  const WeightFormat format = needs_eight_bits(name) ? WeightFormat::q8 : wanted_;
+std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view name, std::int64_t inputs) {
+  const WeightFormat format = needs_eight_bits(name) ? WeightFormat::q8 : wanted;
   if (inputs % row_multiple(format) != 0) return std::nullopt;
   return format;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/thread_pool.h"
 #include "device/host_arena.h"
@@ -16,14 +17,19 @@ namespace precis {
 // Writes one row in a format, as quantize_row does. Called on several threads at once.
 using RowWriter = std::function<void(std::span<const float> row, std::byte* values, F16* scales)>;
 
+// The format in which matrix `name` with so many inputs is to be kept where `wanted` (q8 or q4) is asked for; nothing:
+// as it is. By its role in the network and its size alone, so that files and loading agree.
+std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view name, std::int64_t inputs);
+
 class Quantizer {
  public:
   // `wanted`: q8 or q4. `threads`: as ThreadPool counts them.
   Quantizer(WeightFormat wanted, int threads) : wanted_(wanted), pool_(threads) {}
 
-  // The format in which matrix `name` with so many inputs is to be kept; nothing: as it is. By its role in the network
-  // and its size alone, so that files and loading agree.
-  std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const;
+  // As quantized_as().
+  std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const {
+    return quantized_as(wanted_, name, inputs);
+  }
 
   // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows;
   // none: quantize_row. Throws Error that names matrix and row when a number is not finite or too large for a scale.

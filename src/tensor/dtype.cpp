@@ -1,5 +1,6 @@
 #include "tensor/dtype.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -12,10 +13,10 @@ struct TypeInfo {
   DType type;
   std::int64_t size;
   std::string_view name;
-  std::string_view safetensors;
+  std::string_view safetensors;  // empty: in no file, where such tensors come with scales that nobody here reads
 };
 
-constexpr std::array<TypeInfo, 8> types = {{
+constexpr std::array<TypeInfo, 9> types = {{
     {DType::f32, 4, "f32", "F32"},
     {DType::f16, 2, "f16", "F16"},
     {DType::bf16, 2, "bf16", "BF16"},
@@ -24,6 +25,7 @@ constexpr std::array<TypeInfo, 8> types = {{
     {DType::u8, 1, "u8", "U8"},
     {DType::i8, 1, "i8", "I8"},
     {DType::boolean, 1, "bool", "BOOL"},
+    {DType::f8_e4m3, 1, "f8_e4m3", ""},
 }};
 
 const TypeInfo& info(DType type) {
@@ -46,9 +48,35 @@ std::string_view safetensors_name(DType type) {
 
 std::optional<DType> dtype_from_safetensors(std::string_view name) {
   for (const TypeInfo& entry : types) {
-    if (entry.safetensors == name) return entry.type;
+    if (!name.empty() && entry.safetensors == name) return entry.type;
   }
   return std::nullopt;
+}
+
+float to_float(F8 value) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x80U) << 24;
+  const std::uint32_t magnitude = value.bits & 0x7fU;
+  if (magnitude == 0x7fU) return std::bit_cast<float>(sign | 0x7fc00000U);
+  if (magnitude < 8) {  // a multiple of 2^-9
+    const float small = std::ldexp(static_cast<float>(magnitude), -9);
+    return sign != 0 ? -small : small;
+  }
+  return std::bit_cast<float>(sign | ((magnitude << 20) + (120U << 23)));
+}
+
+F8 to_f8(float value) {
+  constexpr std::uint32_t largest = 0x43e00000U;          // 448
+  constexpr std::uint32_t smallest_normal = 0x3c800000U;  // 2^-6
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (bits >> 24) & 0x80U;
+  if ((bits & 0x7fffffffU) > 0x7f800000U) return F8{static_cast<std::uint8_t>(sign | 0x7fU)};
+  const std::uint32_t magnitude = std::min(bits & 0x7fffffffU, largest);
+  if (magnitude < smallest_normal) {
+    const float scaled = std::ldexp(std::bit_cast<float>(magnitude), 9);
+    return F8{static_cast<std::uint8_t>(sign | static_cast<std::uint32_t>(std::nearbyint(scaled)))};
+  }
+  const std::uint32_t rounded = (magnitude + 0x7ffffU + ((magnitude >> 20) & 1U)) >> 20;
+  return F8{static_cast<std::uint8_t>(sign | (rounded - (120U << 3)))};
 }
 
 float to_float(F16 value) {

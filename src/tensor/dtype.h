@@ -8,7 +8,7 @@
 
 namespace precis {
 
-enum class DType : std::uint8_t { f32, f16, bf16, i32, i64, u8, i8, boolean };
+enum class DType : std::uint8_t { f32, f16, bf16, i32, i64, u8, i8, boolean, f8_e4m3 };
 
 // Bytes of one element.
 std::int64_t size_of(DType type);
@@ -28,6 +28,11 @@ struct F16 {
   std::uint16_t bits;
 };
 
+// e4m3: a sign, four bits of exponent with a bias of 7, three of fraction; up to 448, no infinity, one NaN a sign.
+struct F8 {
+  std::uint8_t bits;
+};
+
 inline float to_float(Bf16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
 }
@@ -38,6 +43,10 @@ inline Bf16 to_bf16(float value) {
   if ((bits & 0x7fffffffU) > 0x7f800000U) return Bf16{static_cast<std::uint16_t>((bits >> 16) | 0x40U)};
   return Bf16{static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16)};
 }
+
+float to_float(F8 value);
+// Rounds to nearest, ties to even; too large becomes +-448; a NaN stays a NaN.
+F8 to_f8(float value);
 
 float to_float(F16 value);
 // Rounds to nearest, ties to even; too large becomes infinity; a NaN stays a NaN.

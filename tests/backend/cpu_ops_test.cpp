@@ -388,7 +388,7 @@ TEST_P(CpuOpsTest, RotationMatches) {
 }
 
 TEST_P(CpuOpsTest, PlaceMatches) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     for (const std::int64_t head_dim : {8, 16, 24, 64, 80}) {
       for (const bool norms : {false, true}) {
         for (const bool blended : {false, true}) {
@@ -416,8 +416,7 @@ TEST_P(CpuOpsTest, PlaceMatches) {
                        rotation.data(), slots.data(), pool.view, rows, shape.heads});
             const auto size = static_cast<std::size_t>(size_of(type));
             for (std::size_t at = 0; at < pool.bytes.size(); at += size) {  // untouched NaNs as a number
-              const float value = type == DType::f32 ? *reinterpret_cast<const float*>(&pool.bytes[at])
-                                                     : to_float(*reinterpret_cast<const Bf16*>(&pool.bytes[at]));
+              const float value = stored(&pool.bytes[at], type);
               placed.push_back(std::isnan(value) ? -1000 : value);
             }
             return placed;
@@ -428,7 +427,7 @@ TEST_P(CpuOpsTest, PlaceMatches) {
           const auto activations = static_cast<std::ptrdiff_t>(qkv.size());
           expect_close({actual.begin(), actual.begin() + activations},
                        {expected.begin(), expected.begin() + activations}, 4e-6F);
-          expect_close(actual, expected, type == DType::f32 ? 4e-6F : 0x1p-7F);
+          expect_close(actual, expected, type == DType::f32 ? 4e-6F : rounding(type));
         }
       }
     }
@@ -452,8 +451,27 @@ TEST_P(CpuOpsTest, StoredValuesAreRoundedToNearestEven) {
   }
 }
 
+TEST_P(CpuOpsTest, StoredBytesAreRoundedToNearestEven) {
+  constexpr std::int64_t head_dim = 1 << 16;
+  const HeadShape shape{.heads = 1, .kv_heads = 1, .head_dim = head_dim, .page_entries = 1, .type = DType::f8_e4m3};
+  KvPool pool(shape, 1);
+  std::vector<float> qkv(3 * head_dim, 0);
+  // Every sign and exponent, and the fraction's first eight bits: all numbers, all ties and what is beside them.
+  for (std::uint32_t i = 0; i < head_dim; ++i) {
+    qkv[static_cast<std::size_t>(2 * head_dim + i)] = std::bit_cast<float>(i << 16 | (i % 2 == 0 ? 0 : i % 7));
+  }
+  const std::vector<float> rotation(head_dim, 0);
+  const std::int64_t slot = 0;
+  const std::vector<float> values(qkv.begin() + 2 * head_dim, qkv.end());
+  ops_.place({.qkv = qkv.data(), .rotation = rotation.data(), .slots = &slot, .kv = pool.view, .rows = 1, .heads = 1});
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto bits = static_cast<std::uint8_t>(pool.view.key(0, 0, 0)[pool.view.value_offset + std::int64_t(i)]);
+    ASSERT_EQ(bits, to_f8(values[i]).bits) << values[i];
+  }
+}
+
 TEST_P(CpuOpsTest, AttentionMatches) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     for (const std::int64_t head_dim : {8, 16, 32, 40, 64, 80, 96, 128, 256}) {
       for (const std::int64_t page_entries : {1, 4, 5, 16, 32}) {
         const std::int64_t ratios[] = {1, 2, 3, 4, 8};
@@ -496,7 +514,7 @@ TEST_P(CpuOpsTest, AttentionMatchesAtEdges) {
 
 // Long enough for several of the segments that are summed by themselves, on either track.
 TEST_P(CpuOpsTest, AttentionMatchesAcrossSegments) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     for (const std::int64_t page_entries : {1, 5, 16, 32}) {
       std::vector<RowBounds> rows;
       for (const std::int64_t edge : {256, 512, 768}) {

@@ -45,7 +45,7 @@ class CudaAttentionTest : public GpuTest {
 };
 
 TEST_F(CudaAttentionTest, SplitRowsMatch) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     for (const std::int64_t head_dim : {8, 16, 32, 40, 64, 80, 96, 128, 136, 256}) {
       for (const std::int64_t page_entries : {1, 4, 5, 16, 64, 100}) {
         const HeadShape shape = random_shape(type, head_dim, page_entries);
@@ -149,7 +149,7 @@ TEST_F(CudaAttentionTest, PromptsMatch) {
 
 // So long that a stretch is several blocks of entries.
 TEST_F(CudaAttentionTest, LongRowsMatch) {
-  for (const DType type : {DType::bf16, DType::f32}) {
+  for (const DType type : {DType::bf16, DType::f8_e4m3, DType::f32}) {
     const HeadShape shape{.heads = 2, .kv_heads = 1, .head_dim = 64, .page_entries = 16, .type = type};
     const std::vector<RowBounds> rows = {{bounds_of(0, 8192), {}},
                                          {bounds_of(0, 8193), {}},
@@ -171,7 +171,7 @@ TEST_F(CudaAttentionTest, MatchesWhereStretchesDifferMuch) {
 }
 
 TEST_F(CudaAttentionTest, SplitRowsHaveTheSameBitsInAnyBatch) {
-  for (const DType type : {DType::bf16, DType::f32}) {
+  for (const DType type : {DType::bf16, DType::f8_e4m3, DType::f32}) {
     for (const std::int64_t group : {1, 2, 3, 8}) {
       for (const std::int64_t head_dim : {64, 80, 128}) {
         const HeadShape shape{

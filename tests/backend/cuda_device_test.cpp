@@ -3,8 +3,11 @@
 #include <cstring>
 #include <numeric>
 
-#include "base/error.h"
+#include "device/device_lost.h"
 #include "gpu.h"
+#ifdef PRECIS_HAS_CUDA
+#include "backend/cuda/check.h"
+#endif
 
 namespace precis {
 namespace {
@@ -24,6 +27,22 @@ TEST(CudaAbsenceTest, SaysWhyThereIsNoGpu) {
   }
   EXPECT_TRUE(open_backend("auto", {.threads = 1})->description().starts_with("cpu ("));
 }
+
+#ifdef PRECIS_HAS_CUDA
+TEST(CudaCheckTest, TellsLostDevicesFromOtherErrors) {
+  EXPECT_NO_THROW(cuda::check(cudaSuccess, "cudaMalloc"));
+  EXPECT_THROW(cuda::check(cudaErrorIllegalAddress, "cudaStreamSynchronize"), DeviceLost);
+  EXPECT_THROW(cuda::check(cudaErrorECCUncorrectable, "cudaStreamSynchronize"), DeviceLost);
+  try {
+    cuda::check(cudaErrorMemoryAllocation, "cudaMalloc");
+    FAIL() << "no error";
+  } catch (const DeviceLost&) {
+    FAIL() << "a failed allocation is no lost device";
+  } catch (const Error& error) {
+    EXPECT_TRUE(std::string_view(error.what()).starts_with("cuda: cudaMalloc: ")) << error.what();
+  }
+}
+#endif
 
 TEST_F(CudaDeviceTest, IsFoundByName) {
   EXPECT_TRUE(device_->description().starts_with("cuda (")) << device_->description();

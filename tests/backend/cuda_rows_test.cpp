@@ -115,7 +115,7 @@ TEST_F(CudaRowsTest, RotationMatches) {
 }
 
 TEST_F(CudaRowsTest, PlaceMatches) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     for (const std::int64_t head_dim : {8, 16, 24, 64, 80, 96, 128, 136, 256}) {
       for (const bool norms : {false, true}) {
         for (const bool blended : {false, true}) {
@@ -143,8 +143,7 @@ TEST_F(CudaRowsTest, PlaceMatches) {
                        rotation.data(), slots.data(), pool.view, rows, shape.heads});
             const auto size = static_cast<std::size_t>(size_of(type));
             for (std::size_t at = 0; at < pool.bytes.size(); at += size) {  // untouched NaNs as a number
-              const float value = type == DType::f32 ? *reinterpret_cast<const float*>(&pool.bytes[at])
-                                                     : to_float(*reinterpret_cast<const Bf16*>(&pool.bytes[at]));
+              const float value = stored(&pool.bytes[at], type);
               placed.push_back(std::isnan(value) ? -1000 : value);
             }
             return placed;
@@ -155,9 +154,28 @@ TEST_F(CudaRowsTest, PlaceMatches) {
           const auto activations = static_cast<std::ptrdiff_t>(qkv.size());
           expect_close({actual.begin(), actual.begin() + activations},
                        {expected.begin(), expected.begin() + activations}, 1e-5F);
-          expect_close(actual, expected, type == DType::f32 ? 1e-5F : 0x1p-7F);
+          expect_close(actual, expected, type == DType::f32 ? 1e-5F : rounding(type));
         }
       }
+    }
+  }
+}
+
+TEST_F(CudaRowsTest, StoredBytesAreRoundedToNearestEven) {
+  const HeadShape shape{.heads = 1, .kv_heads = 1, .head_dim = 256, .page_entries = 1, .type = DType::f8_e4m3};
+  const std::vector<float> rotation(256, 0);
+  const std::int64_t slot = 0;
+  for (std::uint32_t first = 0; first < (1U << 16); first += 256) {
+    KvPool pool(shape, 1);
+    std::vector<float> qkv(3 * 256, 0);
+    for (std::uint32_t i = 0; i < 256; ++i) qkv[512 + i] = std::bit_cast<float>((first + i) << 16 | i % 7);
+    const std::vector<float> values(qkv.begin() + 512, qkv.end());
+    ops_->place(
+        {.qkv = qkv.data(), .rotation = rotation.data(), .slots = &slot, .kv = pool.view, .rows = 1, .heads = 1});
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isnan(values[i])) continue;  // whose sign may be lost
+      const auto bits = static_cast<std::uint8_t>(pool.view.key(0, 0, 0)[pool.view.value_offset + std::int64_t(i)]);
+      ASSERT_EQ(bits, to_f8(values[i]).bits) << values[i];
     }
   }
 }

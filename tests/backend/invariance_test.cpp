@@ -66,7 +66,7 @@ TEST_P(CpuRowsTest, LinearGivesEachRowTheSameBitsInAnyBatch) {
 
 TEST_P(CpuRowsTest, AttentionGivesEachRowTheSameBitsHoweverCut) {
   cpu::CpuOps ops(*GetParam(), 1);
-  for (const DType type : {DType::bf16, DType::f32}) {
+  for (const DType type : {DType::bf16, DType::f8_e4m3, DType::f32}) {
     for (const std::int64_t group : {1, 2, 3, 8}) {
       for (const std::int64_t page_entries : {5, 16}) {
         const HeadShape shape{.heads = 2 * group,
@@ -101,7 +101,7 @@ std::vector<RowBounds> rows_at_edges(std::int64_t window, std::int64_t chunk) {
 TEST_P(CpuThreadsTest, AttentionDecodesToThePromptsBits) {
   std::vector<std::unique_ptr<cpu::CpuOps>> all_ops;
   for (const int threads : {1, 2, 3, 7}) all_ops.push_back(std::make_unique<cpu::CpuOps>(*GetParam(), threads));
-  for (const DType type : {DType::bf16, DType::f32}) {
+  for (const DType type : {DType::bf16, DType::f8_e4m3, DType::f32}) {
     for (const std::int64_t page_entries : {1, 5, 16, 32}) {
       for (const std::int64_t group : {1, 2, 3, 4, 5, 6, 7, 8}) {
         const HeadShape shape{.heads = 3 * group,

@@ -53,10 +53,24 @@ class Random {
 inline void put(std::byte* to, DType type, float value) {
   if (type == DType::f32) {
     std::memcpy(to, &value, sizeof value);
+  } else if (type == DType::f8_e4m3) {
+    *to = static_cast<std::byte>(to_f8(value).bits);
   } else {
     const std::uint16_t bits = type == DType::bf16 ? to_bf16(value).bits : to_f16(value).bits;
     std::memcpy(to, &bits, sizeof bits);
   }
+}
+
+// What K or V of `type` at `from` is.
+inline float stored(const std::byte* from, DType type) {
+  if (type == DType::f32) return *reinterpret_cast<const float*>(from);
+  if (type == DType::f8_e4m3) return to_float(*reinterpret_cast<const F8*>(from));
+  return to_float(*reinterpret_cast<const Bf16*>(from));
+}
+
+// By how much two that were rounded from almost the same number may differ, of the larger.
+inline float rounding(DType type) {
+  return type == DType::f8_e4m3 ? 0x1p-3F : 0x1p-7F;
 }
 
 // A matrix of exactly the bytes that it needs, so that AddressSanitizer sees a read past its end.

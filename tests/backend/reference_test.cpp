@@ -167,7 +167,7 @@ TEST_F(ReferenceTest, PlaceNormsBlendsRotatesAndStores) {
 
 // Brute force over lists of keys and values kept apart from the pages, with a mask of every row and entry.
 TEST_F(ReferenceTest, AttentionIsSoftmaxOverTheVisibleSet) {
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
     const HeadShape shape{.heads = 6, .kv_heads = 2, .head_dim = 8, .page_entries = 4, .type = type};
     KvPool pool(shape, 12);
     const std::vector<std::int32_t> summary_pages = {7, 2};   // entries 0 to 7
@@ -179,10 +179,11 @@ TEST_F(ReferenceTest, AttentionIsSoftmaxOverTheVisibleSet) {
       const std::size_t page =
           static_cast<std::size_t>(entry < 8 ? summary_pages[entry / 4] : text_pages[entry / 4 - 2]);
       for (std::size_t i = 0; i < 16; ++i) {
-        const std::size_t size = type == DType::f32 ? 4 : 2;
+        const auto size = static_cast<std::size_t>(size_of(type));
+        const auto rounded = [&](float value) { return type == DType::f8_e4m3 ? to_float(to_f8(value)) : value; };
         const std::size_t at = (page * 256 + 128 + ((i / 8) * 4 + entry % 4) * 8 + i % 8) * size;
-        keys[entry].push_back(static_cast<double>(to_float(to_bf16(random_.normal()))));
-        values[entry].push_back(static_cast<double>(to_float(to_bf16(random_.normal()))));
+        keys[entry].push_back(static_cast<double>(rounded(to_float(to_bf16(random_.normal())))));
+        values[entry].push_back(static_cast<double>(rounded(to_float(to_bf16(random_.normal())))));
         put(pool.bytes.data() + at, type, static_cast<float>(keys[entry][i]));
         put(pool.bytes.data() + at + 64 * size, type, static_cast<float>(values[entry][i]));
       }

@@ -158,6 +158,7 @@ TEST(Engine, RefusesOptionsByName) {
   };
   EXPECT_NE(message([](auto& o) { o.backend = "gpu"; }).find("gpu"), std::string::npos);
   EXPECT_NE(message([](auto& o) { o.compute = "int3"; }).find("compute"), std::string::npos);
+  EXPECT_NE(message([](auto& o) { o.kv_cache_dtype = "fp4"; }).find("kv_cache_dtype: 'fp4'"), std::string::npos);
   EXPECT_NE(message([](auto& o) { o.rope_frequencies = "f8"; }).find("rope_frequencies"), std::string::npos);
   EXPECT_NE(message([](auto& o) { o.piece = 0; }).find("piece"), std::string::npos);
   EXPECT_NE(message([](auto& o) { o.threads = -1; }).find("threads"), std::string::npos);
@@ -173,6 +174,39 @@ TEST(Engine, ContextIsReachedExactly) {
   const Result result = wait_for(stream);
   EXPECT_EQ(result.ids.size(), 61U);
   EXPECT_EQ(result.end.reason, EndReason::length);
+}
+
+// Half the bytes of bf16, nearly the same expectations, and nothing held at the end.
+TEST(Engine, KeepsKAndVInBytes) {
+  for (const char* model : {"demo-ksa", "demo-dense"}) {
+    MemoryReport memory[2];
+    KvReport kv[2];
+    std::vector<float> logits[2];
+    for (int i = 0; i < 2; ++i) {
+      EngineOptions options = ksa_options();
+      options.model = models_folder() / model;
+      options.backend = test_backend();
+      options.kv_cache_dtype = i == 0 ? "bf16" : "fp8";
+      options.prefix_cache = false;
+      Engine engine(options);
+      Request request = greedy_request(engine.text().encode_prompt(book().substr(0, 4000)), 40);
+      LogitRows rows;
+      collect(request, rows, false);
+      Stream stream = engine.submit(request);
+      const Result result = wait_for(stream);
+      EXPECT_EQ(result.ids.size(), 40U);
+      kv[i] = result.end.usage.kv;
+      logits[i] = rows.begin()->second;  // of the prompt, which is the same
+      engine.submit(greedy_request({1}, 0)).next();
+      memory[i] = engine.memory();
+    }
+    EXPECT_EQ(2 * kv[1].held_bytes, kv[0].held_bytes) << model;
+    EXPECT_EQ(2 * kv[1].full_bytes, kv[0].full_bytes) << model;
+    EXPECT_EQ(2 * memory[1].pool_bytes, memory[0].pool_bytes) << model;
+    const double difference = relative_difference(logits[1], logits[0]);
+    EXPECT_LT(difference, 0.1) << model;
+    EXPECT_GT(difference, 0) << model;
+  }
 }
 
 TEST(EngineLongTest, HoldsWhatTheFormulaSaysAt16k) {

@@ -49,6 +49,7 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--stats",
                                   "--backend",
                                   "--compute",
+                                  "--kv-cache-dtype",
                                   "--weights",
                                   "--piece",
                                   "--batch-size",
@@ -56,6 +57,7 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--parallel",
                                   "--max-num-seqs",
                                   "--kv-cache-memory",
+                                  "--gpu-memory-utilization",
                                   "--page-size",
                                   "--block-size",
                                   "--no-prefix-cache",
@@ -75,8 +77,8 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
                                      "--weights", "Examples:"});
   expect_help({"quantize", "--help"}, {"Usage: precis quantize", "--output", "--weights", "--shard-size", "Examples:"});
   expect_help({"eval", "--help"}, {"Usage: precis eval", "perplexity", "kl"});
-  expect_help({"eval", "kl", "--help"},
-              {"Usage: precis eval kl", "--against", "--against-weights", "--window", "--tokens", "Examples:"});
+  expect_help({"eval", "kl", "--help"}, {"Usage: precis eval kl", "--against", "--against-weights",
+                                         "--against-kv-cache-dtype", "--window", "--tokens", "Examples:"});
   expect_help({"eval", "perplexity", "--help"},
               {"Usage: precis eval perplexity", "--file", "--window,--ctx", "--stride", "Examples:"});
   expect_help({"bench", "--help"},

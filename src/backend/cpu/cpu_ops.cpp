@@ -35,6 +35,7 @@ Element plain_element(WeightFormat format) {
 
 Element element_of(DType type) {
   if (type == DType::f32) return Element::f32;
+  if (type == DType::f8_e4m3) return Element::f8;
   PRECIS_CHECK(type == DType::bf16, "no kernel for {}", name_of(type));
   return Element::bf16;
 }

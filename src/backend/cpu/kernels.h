@@ -9,7 +9,7 @@
 
 namespace precis::cpu {
 
-enum class Element : std::uint8_t { f32, f16, bf16 };
+enum class Element : std::uint8_t { f32, f16, bf16, f8 };
 
 // Of weights, in the order of WeightFormat.
 enum class Format : std::uint8_t { f32, f16, bf16, q8, q4 };
@@ -87,7 +87,7 @@ struct PlaceRow {
   std::byte* key;  // of KV head 0; null: not stored
   std::int64_t head_bytes;
   std::int64_t value_offset;  // bytes from K to V
-  Element type;               // f32 or bf16
+  Element type;               // not f16
 };
 
 // y = silu(gate) * up. `y` may be one of the two.
@@ -131,7 +131,7 @@ struct AttentionTile {
   std::int64_t head_bytes;
   std::int64_t value_offset;
   std::int64_t page_entries;
-  Element type;    // f32 or bf16
+  Element type;    // not f16
   float* scratch;  // attention_scratch() floats, aligned to 64
 };
 

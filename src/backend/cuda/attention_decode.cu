@@ -435,6 +435,8 @@ void launch_split_attention(const SplitArgs& args, cudaStream_t stream) {
                   static_cast<unsigned>(batch.count));
   if (batch.kv.type == DType::f32) {
     launch_split_f32(args, grid, stream);
+  } else if (batch.kv.type == DType::f8_e4m3) {
+    launch_split_f8(args, grid, stream);
   } else if (batch.kv.head_dim <= 64) {
     launch_early("decode_attention", decode_kernel<64>, grid, split_threads, stream, args);
   } else if (batch.kv.head_dim <= 128) {

@@ -2,6 +2,8 @@
 // heads of one KV head. Compiled for each type of K and V in a file of its own; attention_decode.cu does most of bf16.
 #pragma once
 
+#include <cuda_fp8.h>
+
 #include "backend/cuda/attention_partial.cuh"
 #include "backend/cuda/launch.cuh"
 
@@ -32,6 +34,26 @@ struct Elements<__nv_bfloat16> {
   }
 
   uint4 raw;
+};
+
+template <>
+struct Elements<__nv_fp8_e4m3> {
+  static constexpr int entries_at_once = 4;
+
+  __device__ void load(const std::byte* from, int dim) { raw = *reinterpret_cast<const uint2*>(from + dim); }
+  __device__ void clear() { raw = make_uint2(0, 0); }
+  __device__ void read(float (&to)[lane_dims]) const {
+#pragma unroll
+    for (int i = 0; i < lane_dims; i += 2) {
+      const std::uint32_t word = i < lane_dims / 2 ? raw.x : raw.y;
+      const auto two = static_cast<__nv_fp8x2_storage_t>(word >> (i % 4 * 8));
+      const float2 values = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(two, __NV_E4M3)));
+      to[i] = values.x;
+      to[i + 1] = values.y;
+    }
+  }
+
+  uint2 raw;
 };
 
 template <>
@@ -266,6 +288,19 @@ void launch_split_lanes(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
     launch_early("split_attention", split_kernel<Element, lanes, 4>, grid, split_threads, stream, args);
   } else {
     launch_early("split_attention", split_kernel<Element, lanes, most_split_heads>, grid, split_threads, stream, args);
+  }
+}
+
+// Of heads of any size.
+template <typename Element>
+void launch_split_heads(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
+  const std::int64_t dim = args.batch.kv.head_dim;
+  if (dim <= 8 * lane_dims) {
+    launch_split_lanes<Element, 8>(args, grid, stream);
+  } else if (dim <= 16 * lane_dims) {
+    launch_split_lanes<Element, 16>(args, grid, stream);
+  } else {
+    launch_split_lanes<Element, 32>(args, grid, stream);
   }
 }
 

@@ -13,7 +13,9 @@ struct TrackKeys {
         page_entries(static_cast<int>(batch.kv.page_entries)),
         shift(batch.page_shift),
         page_bytes(batch.kv.page_bytes),
-        entry_bytes(static_cast<int>(batch.kv.head_dim) * (batch.kv.type == DType::f32 ? 4 : 2)),
+        entry_bytes(static_cast<int>(batch.kv.head_dim) * (batch.kv.type == DType::f32    ? 4
+                                                           : batch.kv.type == DType::bf16 ? 2
+                                                                                          : 1)),
         head(batch.kv.base + batch.kv.layer_offset +
              static_cast<std::int64_t>(kv_head) * batch.kv.page_entries * entry_bytes) {}
 

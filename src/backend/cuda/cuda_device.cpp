@@ -21,6 +21,12 @@ class CudaDevice final : public Device {
   }
 
   std::string description() const override { return fmt::format("cuda ({})", name_); }
+  std::optional<DeviceMemory> memory() override {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return DeviceMemory{.total = static_cast<std::int64_t>(total), .free = static_cast<std::int64_t>(free)};
+  }
   Buffer allocate(std::int64_t bytes) override { return allocate_device(stream_, bytes); }
   Buffer adopt(const HostTensor& tensor) override {
     Buffer buffer = allocate_device(stream_, tensor.view.bytes());

@@ -78,9 +78,9 @@ void CudaOps::most_likely(const MostLikelyArgs& args) {
 }
 
 std::int32_t* CudaOps::counters(std::int64_t count) {
-  const std::int64_t before = counters_.bytes();
+  const std::int64_t before = counters_.moves();
   auto* counters = counters_.get<std::int32_t>(count);
-  if (counters_.bytes() != before) {
+  if (counters_.moves() != before) {
     check(cudaMemsetAsync(counters, 0, static_cast<std::size_t>(counters_.bytes()), stream()), "cudaMemsetAsync");
   }
   return counters;
@@ -99,10 +99,9 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
 }
 
 void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
-  // Scratch memory only grows, and where it does it moves.
   const auto memory = [&] {
-    return activations_.bytes() + weights_.bytes() + ups_.bytes() + gates_.bytes() + partials_.bytes() +
-           counters_.bytes();
+    return activations_.moves() + weights_.moves() + ups_.moves() + gates_.moves() + partials_.moves() +
+           counters_.moves();
   };
   graphs_.repeat(key, memory, work);
 }

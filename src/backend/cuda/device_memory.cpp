@@ -61,6 +61,7 @@ std::shared_ptr<std::byte> allocate_pinned(std::int64_t bytes) {
 
 void Scratch::reserve(std::int64_t bytes) {
   if (bytes <= memory_.bytes()) return;
+  ++moves_;
   memory_ = Buffer();  // first, for both together might not fit
   memory_ = allocate_device(stream_, bytes);
 }

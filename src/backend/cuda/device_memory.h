@@ -44,12 +44,15 @@ class Scratch {
     return memory_.as<T>();
   }
   std::int64_t bytes() const { return memory_.bytes(); }
+  // Grows whenever the memory has moved, or was given back for more that there was not.
+  std::int64_t moves() const { return moves_; }
 
  private:
   void reserve(std::int64_t bytes);
 
   std::shared_ptr<Stream> stream_;
   Buffer memory_;
+  std::int64_t moves_ = 0;
 };
 
 // Host memory -> the GPU through a ring of pinned blocks: the source may be changed or go as soon as copy() returns,

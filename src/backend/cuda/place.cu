@@ -1,4 +1,6 @@
 // From q/k/v products to attention: norms per head, blending of summary rows, rotation, storing of K and V.
+#include <cuda_fp8.h>
+
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
@@ -114,6 +116,10 @@ __global__ void place_kernel(PlaceArgs args) {
   if (args.kv.type == DType::f32) {
     float* to = reinterpret_cast<float*>(layer) + element;
     part.store(lane, half, [&](int at, float value) { to[at] = value; });
+  } else if (args.kv.type == DType::f8_e4m3) {
+    auto* to = reinterpret_cast<__nv_fp8_storage_t*>(layer) + element;
+    part.store(lane, half,
+               [&](int at, float value) { to[at] = __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3); });
   } else {
     __nv_bfloat16* to = reinterpret_cast<__nv_bfloat16*>(layer) + element;
     part.store(lane, half, [&](int at, float value) { to[at] = __float2bfloat16_rn(value); });

@@ -14,14 +14,17 @@ namespace {
 // Element `index` of a K or V.
 float element(const void* data, DType type, std::int64_t index) {
   if (type == DType::f32) return static_cast<const float*>(data)[index];
+  if (type == DType::f8_e4m3) return to_float(static_cast<const F8*>(data)[index]);
   return to_float(static_cast<const Bf16*>(data)[index]);
 }
 
 void set_element(void* data, DType type, std::int64_t index, float value) {
-  PRECIS_CHECK(type == DType::f32 || type == DType::bf16, "KV is not kept in {}", name_of(type));
   if (type == DType::f32) {
     static_cast<float*>(data)[index] = value;
+  } else if (type == DType::f8_e4m3) {
+    static_cast<F8*>(data)[index] = to_f8(value);
   } else {
+    PRECIS_CHECK(type == DType::bf16, "KV is not kept in {}", name_of(type));
     static_cast<Bf16*>(data)[index] = to_bf16(value);
   }
 }

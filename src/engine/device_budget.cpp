@@ -1,0 +1,47 @@
+#include "engine/device_budget.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+#include "base/units.h"
+
+namespace precis {
+namespace {
+
+// Partial sums of attention (128 MiB), part of a dequantized matrix (64 MiB), workspace of the products' library,
+// recorded steps of about a megabyte each, and what the driver rounds up.
+constexpr std::int64_t fixed_scratch = std::int64_t{640} << 20;
+
+std::string shown(std::int64_t bytes) {
+  return shown_bytes(static_cast<double>(bytes));
+}
+
+}  // namespace
+
+std::int64_t scratch_bytes(const ModelSpec& spec, std::int64_t rows) {
+  const std::int64_t inputs = std::max({spec.hidden, spec.ffn, spec.heads * spec.head_dim});
+  return rows * (inputs + 2 * spec.ffn) * std::int64_t{sizeof(float)} + fixed_scratch;
+}
+
+std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs) {
+  const auto wanted = static_cast<std::int64_t>(share * static_cast<double>(memory.total));
+  if (wanted <= needs.all()) {
+    fail("gpu_memory_utilization: {:g} of the GPU's {} is {}, expected more than the {} of weights ({}) and steps ({})",
+         share, shown(memory.total), shown(wanted), shown(needs.all()), shown(needs.weights),
+         shown(needs.workspace + needs.scratch));
+  }
+  return wanted - needs.all();
+}
+
+void expect_fits(const DeviceMemory& memory, const DeviceNeeds& needs, std::int64_t pool) {
+  if (pool <= memory.free - needs.all()) return;
+  fail(
+      "memory: weights {}, KV pool {} and steps {} do not fit the {} that are free of the GPU's {}: expected a smaller "
+      "context (--ctx-size), max_sequences (--parallel), kv_memory (--kv-cache-memory, --gpu-memory-utilization) or "
+      "piece, or quantized weights (--weights)",
+      shown(needs.weights), shown(pool), shown(needs.workspace + needs.scratch), shown(memory.free),
+      shown(memory.total));
+}
+
+}  // namespace precis

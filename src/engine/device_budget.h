@@ -1,0 +1,30 @@
+// How a device's own memory is shared out, decided before anything large is loaded into it.
+#pragma once
+
+#include <cstdint>
+
+#include "device/device.h"
+#include "model/model_spec.h"
+
+namespace precis {
+
+// Bytes that an engine takes beside its KV pool.
+struct DeviceNeeds {
+  std::int64_t weights = 0;
+  std::int64_t workspace = 0;  // of steps, as the decoder allocates it
+  std::int64_t scratch = 0;    // what operations may take for themselves, at most
+
+  std::int64_t all() const { return weights + workspace + scratch; }
+};
+
+// What operations take while they compute steps of so many rows, at most: activations as products take them, an MLP's
+// products that do not stay in a kernel, and what depends on no size.
+std::int64_t scratch_bytes(const ModelSpec& spec, std::int64_t rows);
+
+// Bytes for the pool so that the engine takes `share` of the memory in all. Throws Error when nothing is left for it.
+std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs);
+
+// Throws Error when needs and pool are more than is free: what of each, and what to make smaller.
+void expect_fits(const DeviceMemory& memory, const DeviceNeeds& needs, std::int64_t pool);
+
+}  // namespace precis
