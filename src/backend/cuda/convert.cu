@@ -57,54 +57,52 @@ __global__ void round_kernel(const float* x, std::int64_t x_stride, std::int64_t
   }
 }
 
-// A row a block.
+// A row a block. What fits stays in registers between the two times that a row is wanted.
 template <int width, typename To>
 __global__ void __launch_bounds__(threads) norm_round_kernel(const float* x, std::int64_t x_stride, std::int64_t inputs,
                                                              const float* weight, float epsilon, To* to) {
+  constexpr int kept = 4;
+  constexpr int at_once = threads * width;
   __shared__ float shared[threads / warp_lanes];
   let_next_begin();
   wait_for_previous();
   const float* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
-  alignas(16) float numbers[width];
+  const std::int64_t first = threadIdx.x * width;
+  alignas(16) float numbers[kept][width];
   float squares = 0;
-  for (std::int64_t i = threadIdx.x * width; i < inputs; i += threads * width) {
-    read(row + i, numbers);
+  const auto square = [&](const float(&of)[width]) {
 #pragma unroll
-    for (int n = 0; n < width; ++n) squares = fmaf(numbers[n], numbers[n], squares);
+    for (int n = 0; n < width; ++n) squares = fmaf(of[n], of[n], squares);
+  };
+#pragma unroll
+  for (int i = 0; i < kept; ++i) {
+    if (first + i * at_once >= inputs) continue;
+    read(row + first + i * at_once, numbers[i]);
+    square(numbers[i]);
+  }
+  for (std::int64_t i = first + kept * at_once; i < inputs; i += at_once) {
+    alignas(16) float more[width];
+    read(row + i, more);
+    square(more);
   }
   const float mean = block_sum<threads / warp_lanes>(squares, shared) / static_cast<float>(inputs);
   const float root = sqrtf(mean + epsilon);
   to += static_cast<std::int64_t>(blockIdx.x) * inputs;
-  for (std::int64_t i = threadIdx.x * width; i < inputs; i += threads * width) {
+  const auto finish = [&](std::int64_t i, float(&of)[width]) {
     alignas(16) float weights[width];
-    read(row + i, numbers);
     read(weight + i, weights);
 #pragma unroll
-    for (int n = 0; n < width; ++n) numbers[n] = numbers[n] / root * weights[n];
-    write(to + i, numbers);
+    for (int n = 0; n < width; ++n) of[n] = of[n] / root * weights[n];
+    write(to + i, of);
+  };
+#pragma unroll
+  for (int i = 0; i < kept; ++i) {
+    if (first + i * at_once < inputs) finish(first + i * at_once, numbers[i]);
   }
-}
-
-// A row a block.
-__global__ void __launch_bounds__(threads)
-    round_exact_kernel(const float* x, std::int64_t x_stride, std::int64_t inputs, const float* weight, float epsilon,
-                       __nv_bfloat16* to) {
-  __shared__ float shared[threads / warp_lanes];
-  let_next_begin();
-  wait_for_previous();
-  const float* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
-  float root = 1;
-  if (weight != nullptr) {
-    float squares = 0;
-    for (std::int64_t i = threadIdx.x; i < inputs; i += threads) squares = fmaf(row[i], row[i], squares);
-    root = sqrtf(block_sum<threads / warp_lanes>(squares, shared) / static_cast<float>(inputs) + epsilon);
-  }
-  __nv_bfloat16* rounded = to + static_cast<std::int64_t>(blockIdx.x) * inputs;
-  __nv_bfloat16* rests = rounded + static_cast<std::int64_t>(gridDim.x) * inputs;
-  for (std::int64_t i = threadIdx.x; i < inputs; i += threads) {
-    const float value = weight != nullptr ? row[i] / root * weight[i] : row[i];
-    rounded[i] = __float2bfloat16_rn(value);
-    rests[i] = __float2bfloat16_rn(value - __bfloat162float(rounded[i]));
+  for (std::int64_t i = first + kept * at_once; i < inputs; i += at_once) {
+    alignas(16) float more[width];
+    read(row + i, more);
+    finish(i, more);
   }
 }
 
@@ -186,12 +184,6 @@ void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows,
   if (operand == Operand::f32) launch(static_cast<float*>(to));
   if (operand == Operand::f16) launch(static_cast<__half*>(to));
   if (operand == Operand::bf16) launch(static_cast<__nv_bfloat16*>(to));
-}
-
-void launch_round_exact(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
-                        const InputNorm& norm, void* to, cudaStream_t stream) {
-  launch_early("round_exact", round_exact_kernel, dim3(static_cast<unsigned>(rows)), threads, stream, x, x_stride,
-               inputs, norm.weight, norm.epsilon, static_cast<__nv_bfloat16*>(to));
 }
 
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream) {

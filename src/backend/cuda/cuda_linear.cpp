@@ -1,6 +1,7 @@
 // Products: by own kernels for few rows and for several, where reading the weights is what takes time; by cuBLASLt for
 // many.
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "backend/cuda/cuda_ops.h"
@@ -69,11 +70,18 @@ void for_formats(std::span<const LinearPart> parts, const Each& each) {
 
 void CudaOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
-  if (takes_several(args)) return linear_several(args);
+  if (takes_several(args)) return linear_several(args, {});
   if (args.rows <= few_rows) return linear_few(args);
   for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
     linear_many(args, row, std::min(rows_at_a_time, args.rows - row));
   }
+}
+
+void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
+  for_formats(args.parts, [&](auto parts) {
+    if (launch_several(args, parts, {}, rounded)) return;
+    launch_few_rows(few_rows_of(args, parts), stream());
+  });
 }
 
 void CudaOps::gate_up(const GateUpArgs& args) {
@@ -85,7 +93,7 @@ void CudaOps::gate_up(const GateUpArgs& args) {
     LinearPart parts[] = {{gate, args.gate.bias, y, width}, {args.up.weight, args.up.bias, nullptr, width}};
     const LinearArgs products{
         .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
-    if (alike && takes_several(products)) return launch_several_rows(several_rows_of(products, parts, true), stream());
+    if (alike && takes_several(products) && launch_several(products, parts, {.gated = true})) return;
     if (alike && rows <= few_rows && has_chunks(gate.format, gate.inputs)) {
       return launch_few_gated_rows(few_rows_of(products, parts), stream());
     }
@@ -128,12 +136,8 @@ RoundedRows CudaOps::rounded_gates(const MlpArgs& args, std::int64_t first, std:
   LinearPart parts[] = {{gate, args.gate.bias, gates, width}, {args.up.weight, args.up.bias, nullptr, width}};
   const LinearArgs products{
       .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
-  if (takes_several(products) && gate.format == args.up.weight.format) {
-    SeveralRows several = several_rows_of(products, parts, true);
-    several.rounded = to;
-    several.rounds_to_half = operand == Operand::f16;
-    launch_several_rows(several, stream());
-  } else {
+  const SeveralRows several{.gated = true, .rounded = to, .rounds_to_half = operand == Operand::f16};
+  if (!takes_several(products) || gate.format != args.up.weight.format || !launch_several(products, parts, several)) {
     parts[1].y = ups_.get<float>(rows * width);
     linear(products);
     launch_gate_round(gates, parts[1].y, rows * width, operand, to, stream());
@@ -146,47 +150,46 @@ void CudaOps::linear_few(const LinearArgs& args) {
 }
 
 bool CudaOps::takes_several(const LinearArgs& args) const {
-  if (!has_clusters_ || exact_activations_ || args.rows > most_several_rows) return false;
+  static const int least = std::getenv("PRECIS_T") ? std::atoi(std::getenv("PRECIS_T")) : 1;
+  if (args.rows < least) return false;
+  if (exact_activations_ || args.rows > most_several_rows) return false;
   return std::ranges::all_of(args.parts, [&](const LinearPart& part) {
     const WeightFormat format = part.weight.format;
-    // Fewer have kernels of their own, which round nothing.
-    const std::int64_t least = format == WeightFormat::bf16 ? 2 : few_rows + 1;
-    return (format == WeightFormat::bf16 || format == WeightFormat::f16) && args.rows >= least &&
-           has_chunks(format, part.weight.inputs);
+    // Fewer rows of f16 have a kernel of their own, which rounds nothing.
+    const bool is_for = format == WeightFormat::bf16 || (format == WeightFormat::f16 && args.rows > few_rows);
+    return is_for && has_chunks(format, part.weight.inputs);
   });
 }
 
-// Rounds the rows where nobody has. `parts`: some of the call's, of one format.
-SeveralRows CudaOps::several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, bool gated,
-                                     const RoundedRows& rounded) {
+bool CudaOps::launch_several(const LinearArgs& args, std::span<const LinearPart> parts, SeveralRows several,
+                             const RoundedRows& rounded) {
   const WeightView& weight = parts.front().weight;
   const Operand operand = operand_of(weight.format, false);
-  const bool exact = operand == Operand::bf16 && args.rows <= several_exact_rows;
-  SeveralRows several{.x = nullptr,
-                      .rows = narrow<std::int32_t>(exact ? 2 * args.rows : args.rows),
-                      .inputs = narrow<std::int32_t>(weight.inputs),
-                      .is_half = operand == Operand::f16,
-                      .exact = exact,
-                      .gated = gated,
-                      .accumulate = args.accumulate,
-                      .shares = 1,
-                      .share_steps = 1,
-                      .count = 0,
-                      .parts = {}};
-  if (exact) {
-    several.x = exact_rows(args, weight.inputs);
+  several.rows = narrow<std::int32_t>(args.rows);
+  several.inputs = narrow<std::int32_t>(weight.inputs);
+  several.is_half = operand == Operand::f16;
+  several.accumulate = args.accumulate;
+  for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
+  share_inputs(several);
+  if (args.rows <= several_exact_rows) {
+    const auto is_aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
+    if (!is_aligned(args.x) || args.x_stride % 4 != 0 || !is_aligned(args.norm.weight) || !has_exact_room(several)) {
+      return false;
+    }
+    several.exact_x = args.x;
+    several.exact_stride = args.x_stride;
+    several.norm = args.norm.weight;
+    several.epsilon = args.norm.epsilon;
   } else {
     const bool is_rounded = rounded.x != nullptr && rounded.operand == operand;
     several.x = (is_rounded ? rounded : rounded_rows(args, weight.inputs, operand)).x;
   }
-  for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
-  share_inputs(several);
-  return several;
-}
-
-void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
-  for_formats(args.parts,
-              [&](auto parts) { launch_several_rows(several_rows_of(args, parts, false, rounded), stream()); });
+  if (const std::int64_t floats = several_partials(several); floats > 0) {
+    several.partials = partials_.get<float>(floats);
+    several.counters = counters(several_tiles(several));
+  }
+  launch_several_rows(several, stream());
+  return true;
 }
 
 void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows,
@@ -232,12 +235,6 @@ void CudaOps::take_rows(const LinearArgs& args, std::int64_t inputs, const Round
   const bool is_rounded = rounded.x != nullptr && rounded.operand == product.operand;
   product.x = (is_rounded ? rounded : rounded_rows(args, inputs, product.operand)).x;
   product.x_stride = inputs;
-}
-
-const void* CudaOps::exact_rows(const LinearArgs& args, std::int64_t inputs) {
-  void* to = activations_.get<std::byte>(2 * args.rows * inputs * 2);
-  launch_round_exact(args.x, args.x_stride, args.rows, inputs, args.norm, to, stream());
-  return to;
 }
 
 RoundedRows CudaOps::rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand) {

@@ -18,21 +18,11 @@ void expect_head(const KvView& kv) {
   }
 }
 
-// Blocks that read each other's shared memory: compute capability 9.0.
-bool has_clusters() {
-  int device = 0;
-  int major = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
-  return major >= 9;
-}
-
 }  // namespace
 
 CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
     : stream_(stream),
       exact_activations_(exact_activations),
-      has_clusters_(has_clusters()),
       staging_(stream),
       products_(stream),
       activations_(stream),

@@ -43,12 +43,14 @@ class CudaOps final : public Ops {
   std::int32_t* counters(std::int64_t count);
   // cuda_linear.cpp
   void linear_few(const LinearArgs& args);
-  // Whether several_rows.cu multiplies these.
+  // Whether these are for several_rows.cu.
   bool takes_several(const LinearArgs& args) const;
   // `rounded`: the call's rows, where somebody has rounded them.
-  void linear_several(const LinearArgs& args, const RoundedRows& rounded = {});
-  SeveralRows several_rows_of(const LinearArgs& args, std::span<const LinearPart> parts, bool gated,
-                              const RoundedRows& rounded = {});
+  void linear_several(const LinearArgs& args, const RoundedRows& rounded);
+  // `parts`: some of the call's, of one format; `several`: how it differs from a plain product. False, and nothing is
+  // done, for few rows that do not lie as they must.
+  bool launch_several(const LinearArgs& args, std::span<const LinearPart> parts, SeveralRows several,
+                      const RoundedRows& rounded = {});
   // The first half of an MLP, rounded for the second one: rows [first, first + rows).
   RoundedRows rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows);
   void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows, const RoundedRows& rounded = {});
@@ -57,14 +59,11 @@ class CudaOps final : public Ops {
   void take_rows(const LinearArgs& args, std::int64_t inputs, const RoundedRows& rounded, Product& product);
   // The rows normed where they are to be, as `operand`, contiguous; until the next call.
   RoundedRows rounded_rows(const LinearArgs& args, std::int64_t inputs, Operand operand);
-  // The same as bf16, and behind the rows what rounding left over of each.
-  const void* exact_rows(const LinearArgs& args, std::int64_t inputs);
 
   cudaStream_t stream() const { return stream_->get(); }
 
   const std::shared_ptr<Stream> stream_;
   const bool exact_activations_;
-  const bool has_clusters_;
   StagingRing staging_;
   std::shared_ptr<std::byte> readback_;  // pinned
   std::int64_t readback_bytes_ = 0;

@@ -71,9 +71,6 @@ void launch_round(const float* x, std::int64_t x_stride, std::int64_t rows, std:
 // The same of x[r] normed.
 void launch_norm_round(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
                        const InputNorm& norm, Operand operand, void* to, cudaStream_t stream);
-// The same as bf16, x[r] normed where `norm` has weights, and to[rows + r] = what rounding left over of it, as bf16.
-void launch_round_exact(const float* x, std::int64_t x_stride, std::int64_t rows, std::int64_t inputs,
-                        const InputNorm& norm, void* to, cudaStream_t stream);
 // A whole matrix as `operand` (f32 or bf16). Its inputs must be whole chunks, see has_chunks.
 void launch_dequantize(const WeightView& weight, Operand operand, void* to, cudaStream_t stream);
 // y[r] += bias

@@ -1,19 +1,15 @@
 // Products with several rows, where reading the weights is still what takes time, but too many multiply-adds for plain
-// cores: tensor cores multiply 16 outputs and 8 rows at a time. Weights and rows go from memory right to the registers
-// that they are wanted in: a product's inner dimension may be permuted if both sides are, and so lane 4 g + t has of
-// every 32 inputs 8 t to 8 t + 7, 16 bytes as they lie, of outputs g and g + 8 and of row g of the rows' tiles.
+// cores. A block computes 64 outputs for all rows: weights come to shared memory some steps before tensor cores
+// multiply them, the first ones while the kernel before this one ends. Of each step's 128 inputs, half of the warps
+// have the first 64 and half of them the others, and each warp has 16 outputs.
 //
-// A cluster of blocks computes a few outputs for all rows. Each block has a share of the inputs, of which its warps
-// take 64 in turn, so that they read long pieces of the matrix together. Sums are added in one fixed order, warp after
-// warp and block after block, each block a part of the outputs. How inputs are shared depends on the matrices alone, so
-// a row's bits are the same beside any others.
+// Matrices of few outputs are shared by several blocks, each with a part of the inputs; the last one of them to end
+// adds up their sums in order. How inputs are shared depends on the matrices alone, and so do all sums' orders: a row's
+// bits are the same beside any others.
 //
-// Up to 4 rows are as exact as floats: they are there twice, rounded and what rounding left over.
+// Up to 4 rows are as exact as floats: they are there twice, rounded to bf16 and what rounding left over. Where they
+// are to be normed, they are multiplied by the norm's weights on their way, and divided by the root in the end.
 #include "backend/cuda/several_rows.h"
-
-#include <cooperative_groups.h>
-
-#include <cstdlib>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/launch.cuh"
@@ -22,11 +18,14 @@
 namespace precis::cuda {
 namespace {
 
-namespace cg = cooperative_groups;
-
 constexpr int warps = 8;
 constexpr int threads = warps * warp_lanes;
-constexpr int step_spans = several_step / 32;
+// Warps that share the outputs; the others have the other inputs.
+constexpr int output_warps = several_outputs / 16;
+constexpr int parts = warps / output_warps;
+// 16 bytes: 8 inputs.
+constexpr int step_chunks = several_step / 8;
+constexpr int products_a_part = several_step / 16 / parts;
 
 __device__ inline int lane_index() {
   return static_cast<int>(threadIdx.x) % warp_lanes;
@@ -35,74 +34,108 @@ __device__ inline int warp_index() {
   return static_cast<int>(threadIdx.x) / warp_lanes;
 }
 
-// A block's place: the outputs of its cluster, and the steps of inputs that it has.
+// Rows of chunks of which 8 neighbours, read at the same place, lie in different banks.
+struct SwizzledRows {
+  __device__ uint4* at(int row, int chunk) const { return rows + row * pitch + (chunk ^ (row & 7)); }
+
+  uint4* rows;
+  int pitch;  // chunks
+};
+
+// A block's place: its outputs, and the steps of inputs that it has.
 struct Place {
-  __device__ Place(const SeveralRows& args, int outputs)
-      : rank(static_cast<int>(blockIdx.x) % args.shares),
+  __device__ explicit Place(const SeveralRows& args)
+      : tile(static_cast<int>(blockIdx.x) / args.shares),
+        rank(static_cast<int>(blockIdx.x) % args.shares),
         begin(rank * args.share_steps),
-        end(min(begin + args.share_steps, (args.inputs + several_step - 1) / several_step)) {
-    int tile = static_cast<int>(blockIdx.x) / args.shares;
+        steps(max(min(args.share_steps, (args.inputs + several_step - 1) / several_step - begin), 0)) {
+    int in_part = tile;
     part = 0;
     while (!args.gated && part + 1 < args.count) {
-      const int tiles = (args.parts[part].outputs + outputs - 1) / outputs;
-      if (tile < tiles) break;
-      tile -= tiles;
+      const int tiles = (args.parts[part].outputs + several_outputs - 1) / several_outputs;
+      if (in_part < tiles) break;
+      in_part -= tiles;
       ++part;
     }
-    first = tile * (args.gated ? outputs / 2 : outputs);
+    first = in_part * (args.gated ? several_outputs / 2 : several_outputs);
   }
 
+  int tile;
   int rank;
-  int begin;
-  int end;
+  int begin;  // the first step
+  int steps;
   int part;
   int first;  // output of the part
 };
 
-// This lane's weights of a step: [tile of 16 outputs][32 inputs][output g or g + 8].
-template <int output_tiles>
-struct StepWeights {
-  uint4 of[output_tiles][step_spans][2];
-};
-
-// The rows of a block's outputs: gated, half of the tiles are the gate's and half of them up's.
-template <int output_tiles>
-class WeightRows {
- public:
-  __device__ WeightRows(const SeveralRows& args, const Place& at) : inputs_(args.inputs) {
+// Begins to load a step's weights. Gated: the first half of the rows are the gate's, the second half up's.
+__device__ inline void load_weights(const SeveralRows& args, const Place& at, int step, const SwizzledRows& to) {
 #pragma unroll
-    for (int tile = 0; tile < output_tiles; ++tile) {
-      const bool is_up = args.gated && tile >= output_tiles / 2;
-      const FewRowsPart& part = args.parts[is_up ? 1 : at.part];
-      const int begin = at.first + 16 * (is_up ? tile - output_tiles / 2 : tile) + lane_index() / 4;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        // Outputs past the last one repeat it and are not written.
-        const std::int64_t output = min(begin + 8 * half, part.outputs - 1);
-        rows_[tile][half] = static_cast<const std::uint16_t*>(part.values) + output * args.inputs;
-      }
-    }
+  for (int i = 0; i < several_outputs * step_chunks / threads; ++i) {
+    const int index = static_cast<int>(threadIdx.x) + i * threads;
+    const int row = index / step_chunks;
+    const int chunk = index % step_chunks;
+    const bool is_up = args.gated && row >= several_outputs / 2;
+    const FewRowsPart& part = args.parts[is_up ? 1 : at.part];
+    // Outputs past the last one repeat it and are not written.
+    const std::int64_t output = min(at.first + row - (is_up ? several_outputs / 2 : 0), part.outputs - 1);
+    const int input = (at.begin + step) * several_step + 8 * chunk;
+    const auto* from = static_cast<const std::uint16_t*>(part.values) + output * args.inputs;
+    const bool exists = input < args.inputs;
+    copy_async(to.at(row, chunk), from + (exists ? input : 0), exists);
   }
+}
 
-  __device__ void load(int step, StepWeights<output_tiles>& to) const {
-#pragma unroll
-    for (int tile = 0; tile < output_tiles; ++tile) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-#pragma unroll
-        for (int span = 0; span < step_spans; ++span) {
-          const int input = step * several_step + 32 * span + lane_index() % 4 * 8;
-          to.of[tile][span][half] = input < inputs_ ? __ldcs(reinterpret_cast<const uint4*>(rows_[tile][half] + input))
-                                                    : make_uint4(0, 0, 0, 0);
-        }
-      }
-    }
+// Begins to load a step of rounded rows; those past the last one are zeros.
+template <int row_tiles>
+__device__ void load_rounded(const SeveralRows& args, const Place& at, int step, const SwizzledRows& to) {
+  for (int index = static_cast<int>(threadIdx.x); index < 8 * row_tiles * step_chunks; index += threads) {
+    const int row = index / step_chunks;
+    const int chunk = index % step_chunks;
+    const int input = (at.begin + step) * several_step + 8 * chunk;
+    const bool exists = row < args.rows && input < args.inputs;
+    const auto* from = static_cast<const std::uint16_t*>(args.x) + static_cast<std::int64_t>(row) * args.inputs;
+    copy_async(to.at(row, chunk), exists ? from + input : static_cast<const std::uint16_t*>(args.x), exists);
   }
+}
 
- private:
-  const std::uint16_t* rows_[output_tiles][2];
-  int inputs_;
-};
+// All of the block's inputs of exact rows: rounded, and behind all of them what rounding left over. `roots`: of each
+// row, by which its sums are to be divided; written by all threads together.
+__device__ inline void load_exact(const SeveralRows& args, const Place& at, const SwizzledRows& to, float* roots) {
+  __shared__ float squares[several_exact_rows][warps];
+  const int begin = at.begin * several_step;
+  const int end = begin + at.steps * several_step;
+  // The norm wants the squares of all inputs.
+  const int from = args.norm != nullptr ? 0 : begin;
+  const int until = args.norm != nullptr ? max(end, args.inputs) : end;
+  for (int row = 0; row < args.rows; ++row) {
+    float sum = 0;
+    for (int input = from + 4 * static_cast<int>(threadIdx.x); input < until; input += 4 * threads) {
+      float4 x = make_float4(0, 0, 0, 0);
+      if (input < args.inputs) x = *reinterpret_cast<const float4*>(args.exact_x + row * args.exact_stride + input);
+      sum = fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, fmaf(x.w, x.w, sum))));
+      if (input < begin || input >= end) continue;
+      if (args.norm != nullptr && input < args.inputs) {
+        const float4 weight = *reinterpret_cast<const float4*>(args.norm + input);
+        x = make_float4(x.x * weight.x, x.y * weight.y, x.z * weight.z, x.w * weight.w);
+      }
+      const uint2 rounded = make_uint2(pair_of(x.x, x.y), pair_of(x.z, x.w));
+      const uint2 rest = make_uint2(pair_of(x.x - first_bf16(rounded.x), x.y - second_bf16(rounded.x)),
+                                    pair_of(x.z - first_bf16(rounded.y), x.w - second_bf16(rounded.y)));
+      const int chunk = (input - begin) / 8;
+      const int half = (input - begin) / 4 % 2;
+      reinterpret_cast<uint2*>(to.at(row, chunk))[half] = rounded;
+      reinterpret_cast<uint2*>(to.at(row + args.rows, chunk))[half] = rest;
+    }
+    sum = lane_sum(sum);
+    if (lane_index() == 0) squares[row][warp_index()] = sum;
+  }
+  __syncthreads();
+  if (static_cast<int>(threadIdx.x) >= args.rows) return;
+  float sum = 0;
+  for (const float of_warp : squares[threadIdx.x]) sum += of_warp;
+  roots[threadIdx.x] = args.norm == nullptr ? 1 : sqrtf(sum / static_cast<float>(args.inputs) + args.epsilon);
+}
 
 template <bool is_half>
 __device__ inline void multiply(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
@@ -113,74 +146,97 @@ __device__ inline void multiply(float (&c)[4], const std::uint32_t (&a)[4], std:
   }
 }
 
-// What a lane adds up: outputs g and g + 8 of each tile, rows 2 t and 2 t + 1 of each 8.
-template <bool is_half, int output_tiles, int row_tiles>
+// What a lane adds up: outputs g and g + 8 of its warp's, rows 2 t and 2 t + 1 of each 8, where it is lane 4 g + t.
+template <bool is_half, int row_tiles>
 struct LaneSums {
-  __device__ void add(const StepWeights<output_tiles>& weights, const SeveralRows& args, int step) {
+  // `x_chunk`: where the step begins in the rows, of which there are `rows`; others count for nothing.
+  __device__ void add(const SwizzledRows& weights, const SwizzledRows& x, int rows, int x_chunk) {
+    const int output = warp_index() % output_warps * 16 + lane_index() % 16;
+    const int first = warp_index() / output_warps * products_a_part * 2;  // chunk of the step
 #pragma unroll
-    for (int span = 0; span < step_spans; ++span) {
-      const int input = step * several_step + 32 * span + lane_index() % 4 * 8;
-      uint4 x[row_tiles];
+    for (int product = 0; product < products_a_part; ++product) {
+      const int chunk = first + 2 * product;
+      std::uint32_t a[4];
+      load_matrices(a, weights.at(output, chunk + lane_index() / 16));
 #pragma unroll
-      for (int n = 0; n < row_tiles; ++n) {
-        const int row = min(8 * n + lane_index() / 4, args.rows - 1);
-        const auto* from = static_cast<const std::uint16_t*>(args.x) + static_cast<std::int64_t>(row) * args.inputs;
-        x[n] = input < args.inputs ? *reinterpret_cast<const uint4*>(from + input) : make_uint4(0, 0, 0, 0);
-      }
-#pragma unroll
-      for (int tile = 0; tile < output_tiles; ++tile) {
-        const uint4& low = weights.of[tile][span][0];
-        const uint4& high = weights.of[tile][span][1];
-        const std::uint32_t first[4] = {low.x, high.x, low.y, high.y};
-        const std::uint32_t second[4] = {low.z, high.z, low.w, high.w};
-#pragma unroll
-        for (int n = 0; n < row_tiles; ++n) {
-          multiply<is_half>(of[tile][n], first, x[n].x, x[n].y);
-          multiply<is_half>(of[tile][n], second, x[n].z, x[n].w);
-        }
+      for (int n = 0; n < row_tiles; n += 2) {
+        // Two tiles of rows; of a single one, the second half is not used.
+        const int row = min(8 * (n + lane_index() / 16) + lane_index() % 8, rows - 1);
+        std::uint32_t b[4];
+        load_matrices(b, x.at(row, x_chunk + chunk + lane_index() / 8 % 2));
+        multiply<is_half>(of[n], a, b[0], b[1]);
+        if constexpr (row_tiles > 1) multiply<is_half>(of[n + 1], a, b[2], b[3]);
       }
     }
   }
 
-  float of[output_tiles][row_tiles][4] = {};
+  float of[row_tiles][4] = {};
 };
 
 // Sums by row and output, in shared memory.
-template <int output_tiles, int row_tiles>
+template <int row_tiles>
 struct BlockSums {
-  static constexpr int outputs = 16 * output_tiles;
-  static constexpr int rows = 8 * row_tiles;
-  static constexpr int pitch = outputs + 4;  // rows that are written together lie in different banks
-
   template <bool is_half>
-  __device__ void put(const LaneSums<is_half, output_tiles, row_tiles>& sums) {
+  __device__ void put(const LaneSums<is_half, row_tiles>& sums) {
+    const int output = warp_index() % output_warps * 16 + lane_index() / 4;
 #pragma unroll
-    for (int tile = 0; tile < output_tiles; ++tile) {
+    for (int n = 0; n < row_tiles; ++n) {
 #pragma unroll
-      for (int n = 0; n < row_tiles; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          of_warps[warp_index()][8 * n + lane_index() % 4 * 2 + i % 2][16 * tile + lane_index() / 4 + i / 2 * 8] =
-              sums.of[tile][n][i];
-        }
+      for (int i = 0; i < 4; ++i) {
+        of[warp_index() / output_warps][8 * n + lane_index() % 4 * 2 + i % 2][output + i / 2 * 8] = sums.of[n][i];
       }
     }
   }
 
-  // The warps' sums into the first warp's.
-  __device__ void add_warps() {
-    for (int index = static_cast<int>(threadIdx.x); index < rows * outputs; index += threads) {
-      const int row = index / outputs;
-      const int output = index % outputs;
-      float sum = of_warps[0][row][output];
-#pragma unroll
-      for (int warp = 1; warp < warps; ++warp) sum += of_warps[warp][row][output];
-      of_warps[0][row][output] = sum;
+  // Of all warps, into the first part.
+  __device__ void add_parts(int rows, bool exact) {
+    for (int index = static_cast<int>(threadIdx.x); index < rows * several_outputs; index += threads) {
+      const int row = index / several_outputs;
+      const int output = index % several_outputs;
+      float sum = of[0][row][output] + of[1][row][output];
+      if (exact) sum += of[0][row + rows][output] + of[1][row + rows][output];
+      of[0][row][output] = sum;
     }
   }
 
-  float of_warps[warps][rows][pitch];
+  // Of all blocks of the tile, into the first part of the last one to end; false for the others.
+  __device__ bool add_blocks(const SeveralRows& args, const Place& at) {
+    __shared__ bool is_last;
+    const int count = args.rows * several_outputs;
+    float* all = args.partials + static_cast<std::int64_t>(at.tile) * args.shares * count;
+    for (int index = 4 * static_cast<int>(threadIdx.x); index < count; index += 4 * threads) {
+      *reinterpret_cast<float4*>(all + at.rank * count + index) = four(index);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = count_block(args.counters + at.tile, args.shares);
+    __syncthreads();
+    if (!is_last) return false;
+    for (int index = 4 * static_cast<int>(threadIdx.x); index < count; index += 4 * threads) {
+      float4 shares[most_shares];  // all on their way at once
+#pragma unroll
+      for (int rank = 0; rank < most_shares; ++rank) {
+        shares[rank] = rank < args.shares ? __ldcg(reinterpret_cast<const float4*>(all + rank * count + index))
+                                          : make_float4(0, 0, 0, 0);
+      }
+      float4 sum = shares[0];
+#pragma unroll
+      for (int rank = 1; rank < most_shares; ++rank) {
+        const float4& share = shares[rank];
+        sum = make_float4(sum.x + share.x, sum.y + share.y, sum.z + share.z, sum.w + share.w);
+      }
+      four(index) = sum;
+    }
+    return true;
+  }
+
+  // Four of the first part's, by their index row by row.
+  __device__ float4& four(int index) {
+    return *reinterpret_cast<float4*>(&of[0][index / several_outputs][index % several_outputs]);
+  }
+
+  float of[parts][8 * row_tiles][several_outputs + 4];  // rows that are written together lie in different banks
 };
+static_assert(parts == 2);
 
 __device__ inline void write_rounded(const SeveralRows& args, std::int64_t at, float value) {
   if (args.rounds_to_half) {
@@ -190,98 +246,129 @@ __device__ inline void write_rounded(const SeveralRows& args, std::int64_t at, f
   }
 }
 
-// This block's part of the cluster's outputs.
-template <int output_tiles, int row_tiles>
-__device__ void write_outputs(const SeveralRows& args, const Place& at, BlockSums<output_tiles, row_tiles>& shared,
-                              const cg::cluster_group& cluster) {
-  using Sums = BlockSums<output_tiles, row_tiles>;
-  const int rows = args.exact ? args.rows / 2 : args.rows;
-  const int all = args.gated ? Sums::outputs / 2 : Sums::outputs;
-  const int own = all / args.shares;
+template <int row_tiles>
+__device__ void write_outputs(const SeveralRows& args, const Place& at, const BlockSums<row_tiles>& sums,
+                              const float* roots) {
+  const int own = args.gated ? several_outputs / 2 : several_outputs;
   const FewRowsPart& part = args.parts[at.part];
-  const auto total = [&](const FewRowsPart& of, int output, int in_block, int row) {
-    float sum = 0;
-    for (int rank = 0; rank < args.shares; ++rank) {
-      const float* sums = cluster.map_shared_rank(&shared.of_warps[0][0][0], rank);
-      sum += sums[row * Sums::pitch + in_block];
-      if (args.exact) sum += sums[(row + rows) * Sums::pitch + in_block];
-    }
+  const auto product = [&](const FewRowsPart& of, int output, int in_block, int row) {
+    float sum = sums.of[0][row][in_block];
+    if (args.norm != nullptr) sum /= roots[row];
     return of.bias != nullptr ? sum + of.bias[output] : sum;
   };
-  for (int index = static_cast<int>(threadIdx.x); index < own * rows; index += threads) {
-    const int in_block = at.rank * own + index % own;
-    const int row = index / own;
-    const int output = at.first + in_block;
-    if (output >= part.outputs) continue;
-    float value = total(part, output, in_block, row);
-    if (args.gated) value = gated(value, total(args.parts[1], output, all + in_block, row));
+  constexpr int each = 8 * row_tiles * several_outputs / threads;
+  const auto output_of = [&](int i) { return at.first + (static_cast<int>(threadIdx.x) + i * threads) % own; };
+  const auto row_of = [&](int i) { return (static_cast<int>(threadIdx.x) + i * threads) / own; };
+  const auto exists = [&](int i) { return row_of(i) < args.rows && output_of(i) < part.outputs; };
+  const auto y_of = [&](int i) { return part.y + row_of(i) * part.y_stride + output_of(i); };
+  float before[each];  // all on their way at once
+#pragma unroll
+  for (int i = 0; i < each; ++i) before[i] = args.accumulate && exists(i) ? *y_of(i) : 0;
+#pragma unroll
+  for (int i = 0; i < each; ++i) {
+    if (!exists(i)) continue;
+    const int output = output_of(i);
+    const int in_block = output - at.first;
+    float value = product(part, output, in_block, row_of(i));
+    if (args.gated) value = gated(value, product(args.parts[1], output, own + in_block, row_of(i)));
     if (args.rounded != nullptr) {
-      write_rounded(args, static_cast<std::int64_t>(row) * part.outputs + output, value);
+      write_rounded(args, static_cast<std::int64_t>(row_of(i)) * part.outputs + output, value);
     } else {
-      float* y = part.y + row * part.y_stride + output;
-      *y = args.accumulate ? *y + value : value;
+      *y_of(i) = before[i] + value;
     }
   }
 }
 
-template <bool is_half, int output_tiles, int row_tiles>
-__global__ void __launch_bounds__(threads, output_tiles* row_tiles <= 8 ? 2 : 1)
+// Steps in shared memory: enough in flight, and room for several blocks a processor.
+template <int row_tiles, bool exact>
+constexpr int stages = exact            ? 4
+                       : row_tiles == 1 ? 4
+                                        : 3;
+constexpr int weight_chunks = several_outputs * step_chunks;
+template <int row_tiles, bool exact>
+constexpr int stage_chunks = weight_chunks + (exact ? 0 : 8 * row_tiles * step_chunks);
+
+template <bool is_half, int row_tiles, bool exact>
+__global__ void __launch_bounds__(threads, row_tiles <= 4 ? 3 : 2)
     several_rows_kernel(const __grid_constant__ SeveralRows args) {
-#if __CUDA_ARCH__ >= 900
-  extern __shared__ __align__(16) std::uint8_t shared_bytes[];
-  auto& shared = *reinterpret_cast<BlockSums<output_tiles, row_tiles>*>(shared_bytes);
-  const Place at(args, 16 * output_tiles);
-  const WeightRows<output_tiles> rows(args, at);
+  constexpr int depth = stages<row_tiles, exact>;
+  extern __shared__ __align__(128) uint4 memory[];
+  __shared__ float roots[several_exact_rows];
+  const Place at(args);
+  const auto weights_of = [&](int step) {
+    return SwizzledRows{memory + step % depth * stage_chunks<row_tiles, exact>, step_chunks};
+  };
+  const auto x_of = [&](int step) {
+    if constexpr (exact) return SwizzledRows{memory + depth * weight_chunks, args.share_steps * step_chunks};
+    return SwizzledRows{weights_of(step).rows + weight_chunks, step_chunks};
+  };
   let_next_begin();
-  // Weights are on their way a step before they are multiplied, the first ones while the kernel before this one ends.
-  int step = at.begin + warp_index();
-  StepWeights<output_tiles> weights;
-  if (step < at.end) rows.load(step, weights);
-  wait_for_previous();
-  LaneSums<is_half, output_tiles, row_tiles> sums;
-  for (; step < at.end; step += warps) {
-    StepWeights<output_tiles> next;
-    if (step + warps < at.end) rows.load(step + warps, next);
-    sums.add(weights, args, step);
-    weights = next;
+#pragma unroll
+  for (int step = 0; step < depth - 1; ++step) {
+    if (step < at.steps) load_weights(args, at, step, weights_of(step));
+    if constexpr (exact) commit_copies();
   }
+  wait_for_previous();
+  if constexpr (exact) {
+    load_exact(args, at, x_of(0), roots);
+  } else {
+#pragma unroll
+    for (int step = 0; step < depth - 1; ++step) {
+      if (step < at.steps) load_rounded<row_tiles>(args, at, step, x_of(step));
+      commit_copies();
+    }
+  }
+  LaneSums<is_half, row_tiles> sums;
+  for (int step = 0; step < at.steps; ++step) {
+    wait_for_copies<depth - 2>();
+    __syncthreads();  // all copies of the step are there, and nobody reads the step before any more
+    const int next = step + depth - 1;
+    if (next < at.steps) {
+      load_weights(args, at, next, weights_of(next));
+      if constexpr (!exact) load_rounded<row_tiles>(args, at, next, x_of(next));
+    }
+    commit_copies();
+    sums.add(weights_of(step), x_of(step), exact ? 2 * args.rows : 8 * row_tiles, exact ? step * step_chunks : 0);
+  }
+  wait_for_copies<0>();
+  __syncthreads();
+  auto& shared = *reinterpret_cast<BlockSums<row_tiles>*>(memory);  // in the steps' place
   shared.put(sums);
   __syncthreads();
-  shared.add_warps();
-  const cg::cluster_group cluster = cg::this_cluster();
-  cluster.sync();
-  write_outputs(args, at, shared, cluster);
-  cluster.sync();  // nobody leaves while others read its sums
-#endif
+  shared.add_parts(args.rows, exact);
+  if (args.shares > 1 && !shared.add_blocks(args, at)) return;
+  __syncthreads();
+  write_outputs(args, at, shared, roots);
 }
 
-template <bool is_half, int output_tiles, int row_tiles>
+template <bool is_half, int row_tiles, bool exact>
 void launch(const SeveralRows& args, cudaStream_t stream) {
-  const auto kernel = several_rows_kernel<is_half, output_tiles, row_tiles>;
-  constexpr auto bytes = static_cast<int>(sizeof(BlockSums<output_tiles, row_tiles>));
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "cudaFuncSetAttribute");
-  const int blocks = several_tiles(args, 16 * output_tiles) * args.shares;
-  launch_early("several_rows", kernel, LaunchShape{dim3(static_cast<unsigned>(blocks)), threads, bytes, args.shares},
-               stream, args);
+  const auto kernel = several_rows_kernel<is_half, row_tiles, exact>;
+  int chunks = stages<row_tiles, exact> * stage_chunks<row_tiles, exact>;
+  if (exact) chunks += 2 * args.rows * args.share_steps * step_chunks;
+  static_assert(sizeof(BlockSums<row_tiles>) <= 16 * stages<row_tiles, exact> * stage_chunks<row_tiles, exact>);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 16 * chunks), "cudaFuncSetAttribute");
+  const auto blocks = static_cast<unsigned>(several_tiles(args) * args.shares);
+  launch_early("several_rows", kernel, LaunchShape{dim3(blocks), threads, 16 * chunks}, stream, args);
 }
 
 template <bool is_half>
-void launch_for_rows(const SeveralRows& args, cudaStream_t stream) {
-  static const int wide = std::getenv("PRECIS_M") ? std::atoi(std::getenv("PRECIS_M")) : 0;
-  if (args.rows <= 8) return launch<is_half, 2, 1>(args, stream);
-  if (args.rows <= 16) return launch<is_half, 2, 2>(args, stream);
-  if (args.rows <= 32 && wide) return launch<is_half, 4, 4>(args, stream);
-  if (args.rows <= 32) return launch<is_half, 2, 4>(args, stream);
-  launch<is_half, 2, 8>(args, stream);
+void launch_rounded(const SeveralRows& args, cudaStream_t stream) {
+  if (args.rows <= 8) return launch<is_half, 1, false>(args, stream);
+  if (args.rows <= 16) return launch<is_half, 2, false>(args, stream);
+  if (args.rows <= 32) return launch<is_half, 4, false>(args, stream);
+  launch<is_half, 8, false>(args, stream);
 }
 
 }  // namespace
 
 void launch_several_rows(const SeveralRows& args, cudaStream_t stream) {
-  if (args.is_half) {
-    launch_for_rows<true>(args, stream);
+  if (args.exact_x != nullptr) {
+    launch<false, 1, true>(args, stream);
+  } else if (args.is_half) {
+    launch_rounded<true>(args, stream);
   } else {
-    launch_for_rows<false>(args, stream);
+    launch_rounded<false>(args, stream);
   }
 }
 

@@ -1,4 +1,4 @@
-// Products with several rows, which are rounded as the weights are stored.
+// Products with several rows: a few are taken as they are, more are rounded as the weights are stored.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,33 +10,46 @@
 namespace precis::cuda {
 
 constexpr int most_several_rows = 64;
-// Rows that may be given twice, rounded and what rounding left over (launch_round_exact).
+// Rows up to which products with bf16 are as exact as with floats.
 constexpr int several_exact_rows = 4;
-// Outputs of a cluster, where there are not too many rows for that. Gated: half of them the gate's, half of them up's.
+// Outputs of a block. Gated: half of them the gate's, half of them up's.
 constexpr int several_outputs = 64;
-// Inputs that a warp takes at a time.
-constexpr int several_step = 64;
+// Blocks that share a matrix's inputs at most.
+constexpr int most_shares = 8;
+// Inputs that are loaded together.
+constexpr int several_step = 128;
 
 struct SeveralRows {
-  const void* x;        // [rows, inputs], bf16 or f16
-  std::int32_t rows;    // at most most_several_rows
-  std::int32_t inputs;  // whole chunks
-  bool is_half;         // f16
-  bool exact;           // the second half of the rows are the rests of the first half
-  bool gated;           // as launch_few_gated_rows
-  bool accumulate;
-  std::int32_t shares;       // of the inputs: blocks of a cluster
-  std::int32_t share_steps;  // several_step inputs each
-  std::int32_t count;        // of parts
-  FewRowsPart parts[few_rows_parts];
+  // Exact: [rows] floats, row r at exact_x + r * exact_stride, both multiples of 16 bytes, and x is not used.
+  const float* exact_x = nullptr;
+  std::int64_t exact_stride = 0;
+  const float* norm = nullptr;  // [inputs]: exact rows are normed on their way; or none
+  float epsilon = 0;
+  const void* x = nullptr;  // [rows, inputs], bf16 or f16
+  std::int32_t rows = 0;    // at most most_several_rows, or exact ones several_exact_rows
+  std::int32_t inputs = 0;  // whole chunks
+  bool is_half = false;     // f16: none are exact
+  bool gated = false;       // as launch_few_gated_rows
+  bool accumulate = false;
+  std::int32_t shares = 1;       // of the inputs, each for a block
+  std::int32_t share_steps = 0;  // several_step inputs each
+  std::int32_t count = 0;        // of parts
+  FewRowsPart parts[few_rows_parts] = {};
   void* rounded = nullptr;      // [rows, outputs]: takes the first part's results, rounded, in y's place
   bool rounds_to_half = false;  // to f16, not bf16
+  // Where blocks with a share of the inputs leave their sums, and count themselves: [tiles], 0 before and after.
+  float* partials = nullptr;
+  std::int32_t* counters = nullptr;
 };
 
-// Clusters of so many outputs that a call takes.
-int several_tiles(const SeveralRows& args, int outputs);
+// Tiles of several_outputs that a call takes.
+int several_tiles(const SeveralRows& args);
 // Sets `shares` and `share_steps` from the parts' shapes alone.
 void share_inputs(SeveralRows& args);
+// What `partials` must hold; none where inputs are not shared.
+std::int64_t several_partials(const SeveralRows& args);
+// Whether exact rows have room in a block's shared memory.
+bool has_exact_room(const SeveralRows& args);
 
 void launch_several_rows(const SeveralRows& args, cudaStream_t stream);
 

@@ -24,6 +24,12 @@ __device__ inline void wait_for_all_but_last() {
   asm volatile("cp.async.wait_group 1;" ::: "memory");
 }
 
+// The same, those after the last `count` commits aside.
+template <int count>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(count) : "memory");
+}
+
 // Four 8 x 8 matrices of 16-bit numbers. Lane i gives the address of row i % 8 of matrix i / 8, and gets of each matrix
 // the numbers of row i / 4 in columns 2 (i % 4) and the next one.
 __device__ inline void load_matrices(std::uint32_t (&to)[4], const void* row) {
