@@ -69,8 +69,10 @@ struct TileArgs {
   std::int32_t tiles;
 };
 
-// attention_decode.cu, and what it leaves to attention_split.cuh: floats, e4m3, and heads of more than 128.
+// attention_decode.cuh, and what it leaves to attention_split.cuh: floats, heads of more than 128, and e4m3 of heads
+// that are no multiple of 16.
 void launch_split_attention(const SplitArgs& args, cudaStream_t stream);
+void launch_decode_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f32(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_wide(const SplitArgs& args, dim3 grid, cudaStream_t stream);
