@@ -161,10 +161,10 @@ TEST_F(CudaAttentionTest, PromptsMatch) {
   }
 }
 
-// Tables of so many pages that what is widened holds one run and 2 of 3 KV heads at a time, and then not even one.
+// Tables of so many pages that what is widened holds one run and 3 of 5 KV heads at a time, and then not even one.
 TEST_F(CudaAttentionTest, LongTablesOfEightBitsMatch) {
-  const HeadShape shape{.heads = 6, .kv_heads = 3, .head_dim = 128, .page_entries = 16, .type = DType::f8_e4m3};
-  for (const std::int64_t pages : {20000, 70000}) {
+  const HeadShape shape{.heads = 10, .kv_heads = 5, .head_dim = 128, .page_entries = 16, .type = DType::f8_e4m3};
+  for (const std::int64_t pages : {10000, 70000}) {
     std::vector<RowBounds> rows;
     for (std::int64_t i = 0; i < 70; ++i) {
       const std::int64_t low = i % 2 * (pages - 10) * shape.page_entries + i;
