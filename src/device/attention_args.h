@@ -50,7 +50,8 @@ struct RowBounds {
   bool operator==(const RowBounds&) const = default;
 };
 
-// The pages of one track of one sequence: pages[i] holds the entries from (first_page + i) * page_entries on.
+// The pages of one track of one sequence: pages[i] holds the entries from (first_page + i) * page_entries on. It is a
+// page of the pool, or negative where no row sees any of its entries.
 struct TrackPages {
   const std::int32_t* pages = nullptr;
   std::int32_t first_page = 0;

@@ -13,15 +13,19 @@ namespace {
 // recorded steps of about a megabyte each, and what the driver rounds up.
 constexpr std::int64_t fixed_scratch = std::int64_t{640} << 20;
 
+// K and V of 8 bits of one layer, as bf16 for prompts, at most.
+constexpr std::int64_t widened_scratch = std::int64_t{512} << 20;
+
 std::string shown(std::int64_t bytes) {
   return shown_bytes(static_cast<double>(bytes));
 }
 
 }  // namespace
 
-std::int64_t scratch_bytes(const ModelSpec& spec, std::int64_t rows) {
+std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t rows) {
   const std::int64_t inputs = std::max({spec.hidden, spec.ffn, spec.heads * spec.head_dim});
-  return rows * (inputs + 2 * spec.ffn) * std::int64_t{sizeof(float)} + fixed_scratch;
+  return rows * (inputs + 2 * spec.ffn) * std::int64_t{sizeof(float)} + fixed_scratch +
+         (kv_type == DType::f8_e4m3 ? widened_scratch : 0);
 }
 
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs) {

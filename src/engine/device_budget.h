@@ -18,8 +18,8 @@ struct DeviceNeeds {
 };
 
 // What operations take while they compute steps of so many rows, at most: activations as products take them, an MLP's
-// products that do not stay in a kernel, and what depends on no size.
-std::int64_t scratch_bytes(const ModelSpec& spec, std::int64_t rows);
+// products that do not stay in a kernel, K and V of 8 bits as prompts read them, and what depends on no size.
+std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t rows);
 
 // Bytes for the pool so that the engine takes `share` of the memory in all. Throws Error when nothing is left for it.
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs);

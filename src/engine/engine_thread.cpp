@@ -45,7 +45,8 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
   const std::optional<DeviceMemory> memory = device_->memory();
   decoder_.emplace(spec_, weights_, geometry_, *device_, rows);
   DeviceNeeds needs;
-  if (memory) needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, rows)};
+  if (memory)
+    needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, geometry_.type, rows)};
   const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes(), kv_memory(options, memory, needs));
   if (memory) expect_fits(*memory, needs, size.pages * geometry_.page_bytes());
   pages_.emplace(size.pages);

@@ -205,13 +205,16 @@ class AttentionProblem {
   static std::int64_t pages_of(const HeadShape& shape, const std::vector<std::vector<RowBounds>>& sequences) {
     std::int64_t pages = 1;
     for (const std::vector<RowBounds>& rows : sequences) {
-      std::int64_t text = 0;
-      std::int64_t summary = 0;
-      for (const RowBounds& row : rows) {
-        text = std::max<std::int64_t>(text, row.text.high);
-        summary = std::max<std::int64_t>(summary, row.summary.high);
+      for (Bounds RowBounds::*track : {&RowBounds::text, &RowBounds::summary}) {
+        std::int64_t all = 0;      // as many as there are up to the last one seen
+        std::int64_t touched = 0;  // at most, by rows that lie far apart
+        for (const RowBounds& row : rows) {
+          const std::int64_t size = std::max((row.*track).high - (row.*track).low, 0);
+          all = std::max<std::int64_t>(all, (row.*track).high / shape.page_entries + 1);
+          touched += size / shape.page_entries + 2;
+        }
+        pages += std::min(all, touched);
       }
-      pages += text / shape.page_entries + summary / shape.page_entries + 2;
     }
     return pages;
   }

@@ -51,6 +51,12 @@ TEST(DeviceBudgetTest, PoolTakesWhatTheShareLeaves) {
   EXPECT_THROW(pool_share(0.125, memory, needs), Error);
 }
 
+TEST(DeviceBudgetTest, KeysOfEightBitsTakeMemoryToBeWidenedTo) {
+  ModelSpec spec;
+  spec.hidden = 64;
+  EXPECT_EQ(scratch_bytes(spec, DType::f8_e4m3, 32) - scratch_bytes(spec, DType::bf16, 32), 512 << 20);
+}
+
 TEST(DeviceBudgetTest, EngineTakesItsShare) {
   EngineOptions options = demo_options("demo-ksa");
   options.gpu_memory_utilization = 0.75;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "backend/cuda/check.h"
 #include "base/checked.h"
@@ -11,6 +12,12 @@ namespace {
 
 // Queries (rows times heads of a group) that a run has at least for tiles to be worth while.
 constexpr std::int64_t few_queries = 16;
+// The same where K and V have to be widened first, which costs about what 5 rows of a split run read.
+constexpr std::int64_t few_widened_queries = tile_queries;
+// Rows that such a run has at least: more than one of a recorded step may have.
+constexpr std::int64_t few_widened_rows = 8;
+// Of K and V that are widened at a time. engine/device_budget.cpp counts on it.
+constexpr std::int64_t most_widened_bytes = std::int64_t{512} << 20;
 // Of the partial results of a launch.
 constexpr std::int64_t most_partial_floats = 32 << 20;
 constexpr std::int32_t most_piece_rows = 64;
@@ -32,6 +39,21 @@ std::int64_t group_of(const AttentionArgs& args) {
   return args.heads / args.kv.kv_heads;
 }
 
+// Where the parts of widened runs begin: pages at 0, then runs, then their page tables.
+struct WidenedParts {
+  std::int64_t runs;
+  std::int64_t table;
+  std::int64_t bytes;  // in all
+};
+
+WidenedParts widened_parts(const WidenArgs& args) {
+  const std::int64_t pages = std::int64_t{args.count} * args.run_places;
+  WidenedParts parts{.runs = pages * args.to.page_bytes, .table = 0, .bytes = 0};
+  parts.table = parts.runs + args.count * static_cast<std::int64_t>(sizeof(RowRun));
+  parts.bytes = parts.table + pages * static_cast<std::int64_t>(sizeof(std::int32_t));
+  return parts;
+}
+
 }  // namespace
 
 AttentionPlan::AttentionPlan() {
@@ -40,12 +62,25 @@ AttentionPlan::AttentionPlan() {
   check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
 }
 
+// Sizes are rounded up as TableSizes are, so that what is recorded holds until these change.
+AttentionPlan::Widening AttentionPlan::plan_widening(const AttentionArgs& args, const TableSizes& sizes) {
+  Widening plan{.text_places = sizes.text, .run_places = sizes.text + sizes.summary};
+  plan.page_bytes = 2 * args.kv.page_entries * args.kv.head_dim * size_of(DType::bf16);
+  const std::int64_t head_bytes = std::max<std::int64_t>(plan.run_places * plan.page_bytes, 1);
+  plan.heads = std::min(most_widened_bytes / head_bytes, args.kv.kv_heads);
+  plan.runs = std::clamp<std::int64_t>(most_widened_bytes / (head_bytes * args.kv.kv_heads), 1, most_pieces);
+  return plan;
+}
+
 bool AttentionPlan::fits_tiles(const AttentionArgs& args, const RowRun& run) const {
   const std::int64_t group = group_of(args);
   const std::int64_t dim = args.kv.head_dim;
   const bool has_kernel = dim == 64 || dim == 80 || dim == 96 || dim == 128 || dim == 256;
-  return args.kv.type == DType::bf16 && has_kernel && group <= tile_queries && run.rows > 1 &&
-         run.rows * group > few_queries;
+  if (!has_kernel || group > tile_queries) return false;
+  if (args.kv.type == DType::f8_e4m3) {
+    return widening_.heads > 0 && run.rows >= few_widened_rows && run.rows * group >= few_widened_queries;
+  }
+  return args.kv.type == DType::bf16 && run.rows > 1 && run.rows * group > few_queries;
 }
 
 AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {
@@ -69,7 +104,9 @@ void AttentionPlan::make(const AttentionArgs& args) {
   tiles_.clear();
   partial_floats_ = 0;
   counters_ = 0;
+  widened_bytes_ = 0;
   const TableSizes sizes = table_sizes(args.runs);
+  widening_ = plan_widening(args, sizes);
   const std::int64_t stretches =
       blocks_of(sizes.text, args.kv.page_entries) + blocks_of(sizes.summary, args.kv.page_entries);
   stretches_ = static_cast<std::int32_t>(std::clamp<std::int64_t>(stretches, 1, most_stretches));
@@ -84,6 +121,7 @@ void AttentionPlan::make(const AttentionArgs& args) {
     }
   }
   finish_splits(args);
+  if (args.kv.type == DType::f8_e4m3) finish_tiles(args);
 }
 
 void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
@@ -127,13 +165,59 @@ void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {
 }
 
 void AttentionPlan::add_tiles(const AttentionArgs& args, std::int32_t run) {
-  if (tiles_.empty() || tiles_.back().batch.count == most_pieces) {
-    tiles_.push_back({.batch = empty_batch(args), .tiles = 0});
+  const std::int64_t most = args.kv.type == DType::f8_e4m3 ? widening_.runs : most_pieces;
+  if (tiles_.empty() || tiles_.back().tiles.batch.count == most) {
+    const auto kv_heads = narrow<std::int32_t>(args.kv.kv_heads);
+    tiles_.push_back({.tiles = {.batch = empty_batch(args), .tiles = 0, .kv_heads = kv_heads}, .widen = std::nullopt});
   }
-  TileArgs& batch = tiles_.back();
+  TileArgs& batch = tiles_.back().tiles;
   const RowRun& of = args.runs[static_cast<std::size_t>(run)];
   batch.batch.pieces[batch.batch.count++] = {.run = run, .row = of.first_row, .rows = of.rows, .at = batch.tiles};
   batch.tiles += static_cast<std::int32_t>(divided_up(of.rows, tile_queries / group_of(args)));
+}
+
+// Batches over e4m3 -> for each some KV heads after the other, over what is widened of these.
+void AttentionPlan::finish_tiles(const AttentionArgs& args) {
+  const std::vector<TileBatch> whole = std::exchange(tiles_, {});
+  for (const TileBatch& of_all : whole) {
+    for (std::int64_t first = 0; first < args.kv.kv_heads; first += widening_.heads) {
+      TileBatch& batch = tiles_.emplace_back(of_all);
+      const std::int64_t heads = std::min(widening_.heads, args.kv.kv_heads - first);
+      WidenArgs& widen = batch.widen.emplace();
+      widen.from = args.kv;
+      widen.to = args.kv;
+      widen.to.type = DType::bf16;
+      widen.to.page_bytes = heads * widening_.page_bytes;
+      widen.to.layer_offset = 0;
+      widen.to.value_offset = widen.to.page_bytes / 2;
+      widen.from_runs = args.device_runs;
+      widen.first_head = static_cast<std::int32_t>(first);
+      widen.heads = static_cast<std::int32_t>(heads);
+      widen.text_places = narrow<std::int32_t>(widening_.text_places);
+      widen.run_places = narrow<std::int32_t>(widening_.run_places);
+      AttentionBatch& tiles = batch.tiles.batch;
+      widen.count = tiles.count;
+      for (std::int32_t piece = 0; piece < tiles.count; ++piece) {
+        widen.runs[piece] = std::exchange(tiles.pieces[piece].run, piece);
+      }
+      batch.tiles.kv_heads = widen.heads;
+      tiles.q += first * group_of(args) * args.kv.head_dim;
+      tiles.out += first * group_of(args) * args.kv.head_dim;
+      widened_bytes_ = std::max(widened_bytes_, widened_parts(widen).bytes);
+    }
+  }
+}
+
+void AttentionPlan::set_widened(std::byte* memory) {
+  for (TileBatch& batch : tiles_) {
+    WidenArgs& widen = *batch.widen;
+    const WidenedParts parts = widened_parts(widen);
+    widen.to.base = memory;
+    widen.table = reinterpret_cast<std::int32_t*>(memory + parts.table);
+    widen.to_runs = reinterpret_cast<RowRun*>(memory + parts.runs);
+    batch.tiles.batch.kv = widen.to;
+    batch.tiles.batch.runs = widen.to_runs;
+  }
 }
 
 }  // namespace precis::cuda

@@ -5,12 +5,14 @@
 // row is cut is a function of its bounds alone, so its bits are the same whatever stands beside it.
 //
 // Rows of long runs (prompts) are computed by tensor cores in *tiles*: 128 queries, which are some rows times the query
-// heads of a KV head, go through the entries 64 at a time.
+// heads of a KV head, go through the entries 64 at a time. They read bf16: K and V in e4m3 are widened before, those of
+// a call's long runs into scratch memory, as many runs, or KV heads of one, at a time as that holds.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "device/attention_args.h"
@@ -67,13 +69,40 @@ struct SplitArgs {
 struct TileArgs {
   AttentionBatch batch;
   std::int32_t tiles;
+  std::int32_t kv_heads;  // that the launch computes: the first ones of `batch`
 };
 
-// attention_decode.cu, and what it leaves to attention_split.cuh: floats, e4m3, and heads of more than 128.
+// The pages of some runs, some KV heads of one layer: widened, and described as runs that begin at place 0 of `to`.
+// Each run has equally many places there, for its text track and behind these for its summary track.
+struct WidenArgs {
+  KvView from;  // e4m3
+  KvView to;    // bf16; pages hold `heads` of all the KV heads that it names
+  const RowRun* from_runs;
+  RowRun* to_runs;      // [count]
+  std::int32_t* table;  // [count, run_places]: the pages that `to_runs` point to
+  std::int32_t first_head;
+  std::int32_t heads;
+  std::int32_t text_places;  // of a run
+  std::int32_t run_places;
+  std::int32_t count;              // of runs
+  std::int32_t runs[most_pieces];  // their indices in `from_runs`
+};
+
+// Tiles, and what they read where it has to be widened first.
+struct TileBatch {
+  TileArgs tiles;
+  std::optional<WidenArgs> widen;
+};
+
+// attention_decode.cuh, and what it leaves to attention_split.cuh: floats, heads of more than 128, and e4m3 of heads
+// that are no multiple of 16.
 void launch_split_attention(const SplitArgs& args, cudaStream_t stream);
+void launch_decode_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f32(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_wide(const SplitArgs& args, dim3 grid, cudaStream_t stream);
+// attention_widen.cu
+void launch_widen(const WidenArgs& args, cudaStream_t stream);
 // attention_tiles.cu
 void launch_tile_attention(const TileArgs& args, cudaStream_t stream);
 
@@ -89,23 +118,40 @@ class AttentionPlan {
   // `counters` are 0.
   void set_partials(float* partials, std::int32_t* counters);
 
+  // What is widened at a time, as much as the largest.
+  std::int64_t widened_bytes() const { return widened_bytes_; }
+  void set_widened(std::byte* memory);
+
   const std::vector<SplitArgs>& split_batches() const { return splits_; }
-  const std::vector<TileArgs>& tile_batches() const { return tiles_; }
+  const std::vector<TileBatch>& tile_batches() const { return tiles_; }
 
  private:
+  // What widened runs take, and so what is widened at a time.
+  struct Widening {
+    std::int64_t text_places = 0;  // pages of a run
+    std::int64_t run_places = 0;
+    std::int64_t page_bytes = 0;  // of one KV head
+    std::int64_t heads = 0;       // at a time; 0: a run is too long
+    std::int64_t runs = 0;        // at a time, at most
+  };
+
+  static Widening plan_widening(const AttentionArgs& args, const TableSizes& sizes);
   bool fits_tiles(const AttentionArgs& args, const RowRun& run) const;
   AttentionBatch empty_batch(const AttentionArgs& args) const;
   void add_split(const AttentionArgs& args, std::int32_t run);
   void add_tiles(const AttentionArgs& args, std::int32_t run);
   void finish_splits(const AttentionArgs& args);
+  void finish_tiles(const AttentionArgs& args);
 
   std::int32_t processors_ = 0;
   std::int32_t most_rows_ = 0;  // of a split batch, for its partials to stay small
   std::int32_t stretches_ = 0;  // of a row at most, by the pages that there are
   std::vector<SplitArgs> splits_;
-  std::vector<TileArgs> tiles_;
+  std::vector<TileBatch> tiles_;
+  Widening widening_;
   std::int64_t partial_floats_ = 0;
   std::int64_t counters_ = 0;
+  std::int64_t widened_bytes_ = 0;
 };
 
 }  // namespace precis::cuda

@@ -1,5 +1,6 @@
 // Attention for rows of which there are few, in floats: a block computes stretches of one row's entries for the query
-// heads of one KV head. Compiled for each type of K and V in a file of its own; attention_decode.cu does most of bf16.
+// heads of one KV head. Compiled for each type of K and V in a file of its own; attention_decode.cuh does most of bf16
+// and e4m3.
 #pragma once
 
 #include <cuda_fp8.h>

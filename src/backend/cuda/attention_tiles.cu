@@ -256,7 +256,7 @@ void launch_tiles(const TileArgs& args, cudaStream_t stream) {
   constexpr auto bytes = static_cast<int>(sizeof(TileMemory<head_dim>));
   check(cudaFuncSetAttribute(tile_kernel<head_dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "cudaFuncSetAttribute");
-  const dim3 grid(static_cast<unsigned>(args.tiles), static_cast<unsigned>(args.batch.kv.kv_heads));
+  const dim3 grid(static_cast<unsigned>(args.tiles), static_cast<unsigned>(args.kv_heads));
   tile_kernel<head_dim><<<grid, tile_threads, bytes, stream>>>(args);
   check_launch("tile_attention");
 }

@@ -202,7 +202,7 @@ void launch_tiles(const TileArgs& args, cudaStream_t stream) {
   static_assert(bytes <= 227 * 1024, "a block has no more");
   check(cudaFuncSetAttribute(wgmma_tile_kernel<head_dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "cudaFuncSetAttribute");
-  const dim3 grid(static_cast<unsigned>(args.tiles), static_cast<unsigned>(args.batch.kv.kv_heads));
+  const dim3 grid(static_cast<unsigned>(args.tiles), static_cast<unsigned>(args.kv_heads));
   wgmma_tile_kernel<head_dim><<<grid, block_threads, bytes, stream>>>(args);
   check_launch("tile_attention");
 }

@@ -31,6 +31,7 @@ CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
       gates_(stream),
       partials_(stream),
       counters_(stream),
+      widened_(stream),
       graphs_(stream) {}
 
 void CudaOps::embed(const EmbedArgs& args) {
@@ -58,7 +59,11 @@ void CudaOps::attention(const AttentionArgs& args) {
     attention_.set_partials(partials_.get<float>(attention_.partial_floats()), counters(attention_.counters()));
   }
   for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
-  for (const TileArgs& batch : attention_.tile_batches()) launch_tile_attention(batch, stream());
+  if (attention_.widened_bytes() > 0) attention_.set_widened(widened_.get<std::byte>(attention_.widened_bytes()));
+  for (const TileBatch& batch : attention_.tile_batches()) {
+    if (batch.widen) launch_widen(*batch.widen, stream());
+    launch_tile_attention(batch.tiles, stream());
+  }
 }
 
 void CudaOps::most_likely(const MostLikelyArgs& args) {
@@ -91,7 +96,7 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
 void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
   const auto memory = [&] {
     return activations_.moves() + weights_.moves() + ups_.moves() + gates_.moves() + partials_.moves() +
-           counters_.moves();
+           counters_.moves() + widened_.moves();
   };
   graphs_.repeat(key, memory, work);
 }

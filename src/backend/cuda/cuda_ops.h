@@ -75,6 +75,7 @@ class CudaOps final : public Ops {
   AttentionPlan attention_;
   Scratch partials_;  // of split rows' attention, and of the search for the most likely ids
   Scratch counters_;  // beside these, all 0 between operations
+  Scratch widened_;   // K and V of long runs, see attention_plan.h
   GraphCache graphs_;
 };
 
