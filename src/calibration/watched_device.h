@@ -37,6 +37,7 @@ class WatchedOps final : public Ops {
   void attention(const AttentionArgs& args) override;
   void gather(const GatherArgs& args) override;
   void most_likely(const MostLikelyArgs& args) override;
+  void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override { ops_.copy_pages(args); }
   void to_device(void* device, const void* host, std::int64_t bytes) override { ops_.to_device(device, host, bytes); }
   const void* on_host(const void* device, std::int64_t bytes) override { return ops_.on_host(device, bytes); }

@@ -24,6 +24,12 @@ constexpr auto likelier = [](const auto& a, const auto& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 };
 
+double sum_of_weights(std::span<const Candidate> candidates) {
+  double sum = 0;
+  for (const Candidate& candidate : candidates) sum += std::exp(static_cast<double>(candidate.logit));
+  return sum;
+}
+
 void expect_range(const char* name, double value, bool inside, const char* expected) {
   if (!inside) fail("{}: {}, expected {}", name, value, expected);
 }
@@ -97,13 +103,67 @@ std::int32_t Sampler::draw(std::span<const float> logits) {
   if (candidates_.empty()) return best_id;
   if (options_.top_k > 0) keep_top_k();
   if (options_.top_p < 1) keep_top_p(options_.top_p);
+  return draw_candidate();
+}
+
+DrawOptions Sampler::draw_options() const {
+  if (is_greedy() || changes_logits() || options_.top_k >= RowDraw::most_candidates) return {};
+  DrawOptions wanted{.wants = DrawWants::candidates, .temperature = options_.temperature};
+  if (options_.top_k > 0) return wanted;
+  if (options_.top_p < 1) {
+    wanted.wants = DrawWants::candidates_and_sum;
+    return wanted;
+  }
+  wanted.wants = DrawWants::id;
+  if (options_.min_p > 0) wanted.least = std::log(options_.min_p);
+  wanted.uniform = uniform();
+  return wanted;
+}
+
+std::optional<std::int32_t> Sampler::sample(const RowDraw& draw) {
+  const DrawWants wants = draw_options().wants;
+  if (wants == DrawWants::nothing) return std::nullopt;
+  if (wants == DrawWants::id) return take(draw.id);
+  if (draw.count == 0 || !take_candidates(draw)) return std::nullopt;
+  return take(candidates_.empty() ? draw.candidates[0].id : draw_candidate());
+}
+
+bool Sampler::take_candidates(const RowDraw& draw) {
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  candidates_.clear();
+  // No id that is not among the candidates is above it.
+  float edge = draw.holds_all != 0 ? none : std::numeric_limits<float>::infinity();
+  for (const auto& [logit, id] : std::span(draw.candidates, static_cast<std::size_t>(draw.count))) {
+    const float scaled = (logit - draw.candidates[0].logit) / options_.temperature;
+    edge = std::min(edge, scaled > none ? scaled : none);
+    if (scaled > none) candidates_.push_back({scaled, id});
+  }
+  // Scaling may have made logits equal that were not.
+  if (!std::ranges::is_sorted(candidates_, likelier)) std::ranges::sort(candidates_, likelier);
+  const auto is_whole = [&] { return edge == none || (!candidates_.empty() && candidates_.back().logit > edge); };
+  if (options_.top_k > 0) {
+    candidates_.resize(std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k)));
+    if (!is_whole()) return false;
+  }
+  if (options_.top_p == 1) return true;
+  double all = draw.sum;
+  if (options_.top_k > 0) all = sum_of_weights(candidates_);
+  double reached = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    reached += std::exp(static_cast<double>(candidates_[i].logit));
+    if (reached < static_cast<double>(options_.top_p) * all) continue;
+    candidates_.resize(i + 1);
+    return is_whole();
+  }
+  return edge == none;
+}
+
+std::int32_t Sampler::draw_candidate() {
   if (options_.min_p > 0) {
     const float least = std::log(options_.min_p);
     std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.logit < least; });
   }
-  double sum = 0;
-  for (const Candidate& candidate : candidates_) sum += std::exp(static_cast<double>(candidate.logit));
-  double left = uniform() * sum;
+  double left = uniform() * sum_of_weights(candidates_);
   for (const Candidate& candidate : candidates_) {
     left -= std::exp(static_cast<double>(candidate.logit));
     if (left < 0) return candidate.id;
@@ -119,8 +179,7 @@ void Sampler::keep_top_k() {
 }
 
 void Sampler::keep_top_p(float p) {
-  double all = 0;
-  for (const Candidate& candidate : candidates_) all += std::exp(static_cast<double>(candidate.logit));
+  const double all = sum_of_weights(candidates_);
   // Sorted piece by piece: a few hundred candidates nearly always hold the probability wanted.
   std::size_t sorted = 0;
   double reached = 0;

@@ -1,0 +1,133 @@
+// What a sampler makes of a device's candidates is what it makes of all logits.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "backend/reference/reference_ops.h"
+#include "runtime/sampler.h"
+#include "support/random.h"
+
+namespace precis::test {
+namespace {
+
+using Logits = std::vector<float>;
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+RowDraw found(const Logits& logits, const DrawOptions& options) {
+  std::int32_t id = 0;
+  RowDraw draw{};
+  reference::ReferenceOps().draw({logits.data(), &options, &id, &draw, 1, static_cast<std::int64_t>(logits.size())});
+  return draw;
+}
+
+// Logits that often are equal, or are once they are scaled.
+Logits random_logits(Random& random, std::int64_t size) {
+  const double spread = random.pick<double>({0.001, 1, 8, 30, 1e4});
+  const double steps = random.pick<double>({7, 300, 1e9});
+  Logits logits;
+  for (std::int64_t i = 0; i < size; ++i) {
+    logits.push_back(static_cast<float>((std::floor(random.unit() * steps) / steps - 0.5) * spread));
+  }
+  if (random.chance(0.2)) logits[0] = std::numeric_limits<float>::quiet_NaN();
+  if (random.chance(0.2)) {
+    for (float& logit : logits) logit = random.chance(0.7) ? -infinity : logit;
+  }
+  if (random.chance(0.05)) logits.back() = infinity;
+  return logits;
+}
+
+SamplingOptions random_options(Random& random) {
+  SamplingOptions options;
+  options.temperature = random.pick<float>({0.1F, 0.7F, 1.0F, 1.3F, 3.0F, 1e-20F});
+  if (random.chance(0.4)) options.top_k = static_cast<int>(random.between(1, random.chance(0.8) ? 100 : 400));
+  if (random.chance(0.5)) options.top_p = static_cast<float>(random.between(1, 100)) / 100;
+  if (random.chance(0.4)) options.min_p = static_cast<float>(random.between(0, 100)) / 100;
+  return options;
+}
+
+// As a device that finds fewer.
+void shorten(RowDraw& draw, std::int64_t count) {
+  if (count >= draw.count) return;
+  draw.count = static_cast<std::int32_t>(count);
+  draw.holds_all = 0;
+}
+
+TEST(DeviceDrawTest, GivesWhatTheWholeRowGives) {
+  int told = 0;
+  int asked = 0;
+  for (std::uint64_t seed = 0; seed < 20'000; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    const Logits logits = random_logits(random, random.between(1, random.chance(0.5) ? 60 : 900));
+    const SamplingOptions options = random_options(random);
+    Sampler of_row(options, {}, seed);
+    Sampler of_draw(options, {}, seed);
+    for (int i = random.chance(0.5) ? 1 : 0; i > 0; --i) of_row.take(0), of_draw.take(0);
+    const DrawOptions wanted = of_draw.draw_options();
+    const std::int32_t expected = of_row.sample(logits);
+    if (wanted.wants == DrawWants::nothing) continue;
+    RowDraw draw = found(logits, wanted);
+    if (random.chance(0.3)) shorten(draw, random.between(0, 100));
+    ++asked;
+    std::optional<std::int32_t> id = of_draw.sample(draw);
+    told += id ? 1 : 0;
+    if (!id) id = of_draw.sample(logits);
+    ASSERT_EQ(*id, expected);
+    // Both stand at the same place of the answer.
+    ASSERT_EQ(of_draw.sample(logits), of_row.sample(logits));
+  }
+  EXPECT_GT(asked, 17'000);
+  EXPECT_GT(told, asked / 2);
+}
+
+TEST(DeviceDrawTest, CandidatesAreEnoughForCommonOptions) {
+  Random random(1);
+  SamplingOptions options;
+  options.temperature = 0.7F;
+  options.top_p = 0.8F;
+  for (const int top_k : {0, 20, 200}) {
+    options.top_k = top_k;
+    for (int i = 0; i < 20; ++i) {
+      Logits logits;
+      // A few thousand of small probability beside some hundred likely ones.
+      for (int id = 0; id < 5000; ++id) logits.push_back(static_cast<float>(random.unit() * (id % 25 == 7 ? 14 : 4)));
+      Sampler sampler(options, {}, 3);
+      EXPECT_TRUE(sampler.sample(found(logits, sampler.draw_options()))) << top_k;
+    }
+  }
+}
+
+TEST(DeviceDrawTest, EqualsAtTheEdgeNeedTheWholeRow) {
+  SamplingOptions options;
+  options.top_k = 3;
+  Sampler sampler(options, {}, 1);
+  // Ids outside may be scaled to what the last candidate is scaled to, and be smaller.
+  RowDraw draw = found(Logits{5, 4, 4, 4, 3}, sampler.draw_options());
+  EXPECT_EQ(draw.holds_all, 1);
+  shorten(draw, 4);
+  EXPECT_FALSE(sampler.sample(draw));
+  draw.count = 5;
+  EXPECT_TRUE(sampler.sample(draw));
+  shorten(draw, 0);
+  EXPECT_FALSE(sampler.sample(draw));
+}
+
+TEST(DeviceDrawTest, NothingIsAskedForWhereTheDeviceCannotTell) {
+  const auto wants = [](auto change) {
+    SamplingOptions options;
+    change(options);
+    return Sampler(options, {}, 1).draw_options().wants;
+  };
+  EXPECT_EQ(wants([](SamplingOptions&) {}), DrawWants::id);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.min_p = 0.1F; }), DrawWants::id);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.top_p = 0.9F; }), DrawWants::candidates_and_sum);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.top_k = 40; }), DrawWants::candidates);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.top_k = 256; }), DrawWants::nothing);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.temperature = 0; }), DrawWants::nothing);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.presence_penalty = 1; }), DrawWants::nothing);
+  EXPECT_EQ(wants([](SamplingOptions& options) { options.logit_bias = {{0, 1.0F}}; }), DrawWants::nothing);
+}
+
+}  // namespace
+}  // namespace precis::test
