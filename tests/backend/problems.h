@@ -343,13 +343,17 @@ inline void expect_same_choice(Ops& ops, Ops& reference, Random& random, std::in
 
 // What a row's draw is to have found. `whole`: all that can be, not fewer candidates.
 inline void expect_same_draw(const RowDraw& draw, const RowDraw& expected, DrawWants wants, bool whole) {
-  if (wants == DrawWants::id) EXPECT_EQ(draw.id, expected.id);
+  if (wants == DrawWants::id) {
+    EXPECT_EQ(draw.id, expected.id);
+  }
   // Orders of adding up, and exponentials that differ in their last bit.
   if (wants == DrawWants::candidates_and_sum) {
     EXPECT_NEAR(draw.sum, expected.sum, 1e-11 * expected.sum);
   }
   if (wants != DrawWants::candidates && wants != DrawWants::candidates_and_sum) return;
-  if (whole) EXPECT_EQ(draw.count, expected.count);
+  if (whole) {
+    EXPECT_EQ(draw.count, expected.count);
+  }
   ASSERT_LE(draw.count, expected.count);
   if (draw.holds_all != 0) {
     EXPECT_EQ(draw.count, expected.count);
