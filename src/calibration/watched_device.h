@@ -22,7 +22,8 @@ struct LayerWatch {
 
 class WatchedOps final : public Ops {
  public:
-  // `end`: the weights of the norm that the layer's rows would go through on their way into the head. The device outlives it.
+  // `end`: the weights of the norm that the layer's rows would go through on their way into the head. The device
+  // outlives it.
   WatchedOps(Device& device, const float* end) : device_(device), ops_(device.ops()), end_(end) {}
 
   // `watch` must live as long as operations are called.

@@ -1,4 +1,5 @@
-// Answers that are drawn: the same alone and beside others, and without a row of logits leaving the device.
+// Answers that are drawn: what a sampler makes of all logits, the same alone and beside others, and without a row of
+// logits leaving the device.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -6,6 +7,7 @@
 #include "engine/answers.h"
 #include "engine/engine_thread.h"
 #include "engine/hooked_device.h"
+#include "runtime/sampler.h"
 #include "support/reference_numbers.h"
 
 namespace precis::test {
@@ -14,6 +16,7 @@ namespace {
 EngineOptions demo_options() {
   EngineOptions options;
   options.model = models_folder() / "demo-ksa";
+  options.backend = "cpu";
   options.context = 512;
   options.threads = 2;
   options.prefix_cache = false;
@@ -61,6 +64,32 @@ TEST(SamplingTest, AnswersAreTheSameAloneAndInABatch) {
   std::vector<Stream> streams;
   for (const SamplingOptions& way : ways) streams.push_back(engine.submit(drawn_request(way, 40)));
   for (std::size_t i = 0; i < ways.size(); ++i) EXPECT_EQ(wait_for(streams[i]).ids, alone[i]) << "way " << i;
+}
+
+TEST(SamplingTest, AnswersAreWhatWholeRowsGive) {
+  const std::vector<SamplingOptions> ways = all_ways();
+  EngineOptions options = demo_options();
+  options.backend = test_backend();
+  options.max_sequences = static_cast<int>(ways.size());
+  Engine engine(options);
+  std::vector<LogitRows> rows(ways.size());
+  std::vector<Stream> streams;
+  std::vector<Request> requests;
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    requests.push_back(drawn_request(ways[i], 100));
+    collect(requests.back(), rows[i], false);
+    streams.push_back(engine.submit(requests.back()));
+  }
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    SCOPED_TRACE(i);
+    Sampler sampler(ways[i], requests[i].ids, *ways[i].seed);
+    const Result result = wait_for(streams[i]);
+    ASSERT_EQ(result.ids.size(), 100U);
+    for (std::size_t token = 0; token < result.ids.size(); ++token) {
+      const auto index = static_cast<std::int64_t>(requests[i].ids.size() + token) - 1;
+      ASSERT_EQ(result.ids[token], sampler.sample(rows[i].at(index))) << "token " << token;
+    }
+  }
 }
 
 class SamplingOnDeviceTest : public testing::Test {

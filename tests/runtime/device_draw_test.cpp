@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 
-#include "backend/reference/reference_ops.h"
+#include "backend/factory.h"
+#include "device/device.h"
+#include "device/ops.h"
 #include "runtime/sampler.h"
 #include "support/random.h"
 
@@ -15,9 +18,10 @@ using Logits = std::vector<float>;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 RowDraw found(const Logits& logits, const DrawOptions& options) {
+  static const std::unique_ptr<Device> reference = open_backend("reference", {});
   std::int32_t id = 0;
   RowDraw draw{};
-  reference::ReferenceOps().draw({logits.data(), &options, &id, &draw, 1, static_cast<std::int64_t>(logits.size())});
+  reference->ops().draw({logits.data(), &options, &id, &draw, 1, static_cast<std::int64_t>(logits.size())});
   return draw;
 }
 
