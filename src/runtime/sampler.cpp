@@ -59,21 +59,38 @@ Sampler::Sampler(const SamplingOptions& options, std::span<const std::int32_t> p
   for (const std::int32_t id : prompt) seen_.try_emplace(id, 0);
 }
 
-std::int32_t Sampler::take(std::int32_t most_likely) {
-  ++drawn_;
-  return most_likely;
-}
-
-std::int32_t Sampler::sample(std::span<const float> logits) {
-  const std::int32_t id = draw(changes_logits() ? penalised(logits) : logits);
+std::int32_t Sampler::take(std::int32_t id) {
   ++drawn_;
   if (changes_logits()) ++seen_[id];
   return id;
 }
 
+std::int32_t Sampler::sample(std::span<const float> logits) {
+  return take(draw(changes_logits() ? penalised(logits) : logits));
+}
+
 bool Sampler::changes_logits() const {
   return options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0 ||
          !options_.logit_bias.empty();
+}
+
+bool Sampler::only_lowers() const {
+  return options_.repetition_penalty >= 1 && options_.presence_penalty >= 0 && options_.frequency_penalty >= 0 &&
+         std::ranges::all_of(options_.logit_bias, [](const auto& bias) { return bias.second <= 0; });
+}
+
+float Sampler::penalised_seen(float logit, std::int32_t times) const {
+  logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+  return times > 0 ? logit - (options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times))
+                   : logit;
+}
+
+float Sampler::penalised(float logit, std::int32_t id) const {
+  for (const auto& [of, bias] : options_.logit_bias) {
+    if (of == id) logit += bias;
+  }
+  const auto seen = seen_.find(id);
+  return seen == seen_.end() ? logit : penalised_seen(logit, seen->second);
 }
 
 std::span<const float> Sampler::penalised(std::span<const float> logits) {
@@ -83,8 +100,7 @@ std::span<const float> Sampler::penalised(std::span<const float> logits) {
   for (const auto& [id, times] : seen_) {
     if (id >= size) continue;  // a prompt may hold ids that are never predicted
     float& logit = adjusted_[static_cast<std::size_t>(id)];
-    logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
-    if (times > 0) logit -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
+    logit = penalised_seen(logit, times);
   }
   return adjusted_;
 }
@@ -107,9 +123,13 @@ std::int32_t Sampler::draw(std::span<const float> logits) {
 }
 
 DrawOptions Sampler::draw_options() const {
-  if (is_greedy() || changes_logits() || options_.top_k >= RowDraw::most_candidates) return {};
+  if (takes_most_likely()) return {};
   DrawOptions wanted{.wants = DrawWants::candidates, .temperature = options_.temperature};
-  if (options_.top_k > 0) return wanted;
+  if (const int count = most_candidates(); count > 0) {
+    const bool can_tell = count < RowDraw::most_candidates && (!changes_logits() || only_lowers());
+    return can_tell ? wanted : DrawOptions{};
+  }
+  if (changes_logits()) return {};
   if (options_.top_p < 1) {
     wanted.wants = DrawWants::candidates_and_sum;
     return wanted;
@@ -124,30 +144,34 @@ std::optional<std::int32_t> Sampler::sample(const RowDraw& draw) {
   const DrawWants wants = draw_options().wants;
   if (wants == DrawWants::nothing) return std::nullopt;
   if (wants == DrawWants::id) return take(draw.id);
-  if (draw.count == 0 || !take_candidates(draw)) return std::nullopt;
-  return take(candidates_.empty() ? draw.candidates[0].id : draw_candidate());
+  if (!take_candidates(draw)) return std::nullopt;
+  return take(is_greedy() ? candidates_.front().id : draw_candidate());
 }
 
 bool Sampler::take_candidates(const RowDraw& draw) {
   constexpr float none = -std::numeric_limits<float>::infinity();
   candidates_.clear();
-  // No id that is not among the candidates is above it.
-  float edge = draw.holds_all != 0 ? none : std::numeric_limits<float>::infinity();
   for (const auto& [logit, id] : std::span(draw.candidates, static_cast<std::size_t>(draw.count))) {
-    const float scaled = (logit - draw.candidates[0].logit) / options_.temperature;
-    edge = std::min(edge, scaled > none ? scaled : none);
-    if (scaled > none) candidates_.push_back({scaled, id});
+    candidates_.push_back({changes_logits() ? penalised(logit, id) : logit, id});
   }
-  // Scaling may have made logits equal that were not.
+  if (candidates_.empty()) return false;
+  const float best = std::ranges::max(candidates_, {}, &Candidate::logit).logit;
+  if (!std::isfinite(best)) return false;
+  const auto scaled = [&](float logit) { return is_greedy() ? logit - best : (logit - best) / options_.temperature; };
+  for (Candidate& candidate : candidates_) candidate.logit = scaled(candidate.logit);
+  std::erase_if(candidates_, [](const Candidate& candidate) { return !(candidate.logit > none); });
+  // Not the order in which they came: penalties, and scaling may have made logits equal that were not.
   if (!std::ranges::is_sorted(candidates_, likelier)) std::ranges::sort(candidates_, likelier);
-  const auto is_whole = [&] { return edge == none || (!candidates_.empty() && candidates_.back().logit > edge); };
-  if (options_.top_k > 0) {
-    candidates_.resize(std::min(candidates_.size(), static_cast<std::size_t>(options_.top_k)));
+  // Ids that are not among the candidates are at most as likely as the last one was: penalties lower logits.
+  const float edge = draw.holds_all != 0 ? none : scaled(draw.candidates[draw.count - 1].logit);
+  const auto is_whole = [&] { return edge == none || candidates_.back().logit > edge; };
+  double all = draw.sum;
+  if (const int count = most_candidates(); count > 0) {
+    candidates_.resize(std::min(candidates_.size(), static_cast<std::size_t>(count)));
     if (!is_whole()) return false;
+    all = sum_of_weights(candidates_);
   }
   if (options_.top_p == 1) return true;
-  double all = draw.sum;
-  if (options_.top_k > 0) all = sum_of_weights(candidates_);
   double reached = 0;
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     reached += std::exp(static_cast<double>(candidates_[i].logit));

@@ -25,7 +25,7 @@ class Sampler {
 
   // Whether the next token is the most likely one (the first of several), whatever the logits are. take() says which.
   bool takes_most_likely() const { return is_greedy() && !changes_logits(); }
-  std::int32_t take(std::int32_t most_likely);
+  std::int32_t take(std::int32_t id);
 
   // What a device is to find for the next token. Nothing where only all logits will do.
   DrawOptions draw_options() const;
@@ -38,13 +38,20 @@ class Sampler {
 
  private:
   std::int32_t draw(std::span<const float> logits);
-  // Takes over a device's candidates, as far as top-k and top-p leave them. False where ids that are not among them may
-  // belong there.
+  // Takes over a device's candidates, penalised, as far as top-k and top-p leave them. False where ids that are not
+  // among them may belong there.
   bool take_candidates(const RowDraw& draw);
   // Of what top-k and top-p have left: min-p and the draw.
   std::int32_t draw_candidate();
   bool is_greedy() const { return options_.temperature == 0 || options_.top_k == 1; }
   bool changes_logits() const;
+  // Whether bias and penalties make no logit larger.
+  bool only_lowers() const;
+  // What one logit becomes: of any id; of one that was seen, `times` in the answer.
+  float penalised(float logit, std::int32_t id) const;
+  float penalised_seen(float logit, std::int32_t times) const;
+  // Of top-k; 0: all.
+  int most_candidates() const { return is_greedy() ? 1 : options_.top_k; }
   // Bias and penalties applied to a copy.
   std::span<const float> penalised(std::span<const float> logits);
   void keep_top_k();

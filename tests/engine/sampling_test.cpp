@@ -117,6 +117,9 @@ TEST_F(SamplingOnDeviceTest, LogitsStayThere) {
     EXPECT_FALSE(drawn.contains("most_likely"));
     EXPECT_EQ(drawn.at("on_host"), 10 + 1);  // the last row's for its hash
   }
+  SamplingOptions penalised = sampling(0.7F, 20, 0.8F, 0);
+  penalised.repetition_penalty = 1.05F;
+  EXPECT_EQ(calls(penalised).at("on_host"), 10 + 1);
   const auto greedy = calls(sampling(0, 0, 1, 0));
   EXPECT_EQ(greedy.at("most_likely"), 10);
   EXPECT_FALSE(greedy.contains("draw"));
