@@ -23,6 +23,7 @@ struct Case {
 };
 
 std::vector<Case> attention_cases();
+std::vector<Case> draw_cases();
 std::vector<Case> linear_cases();
 std::vector<Case> machine_cases();
 

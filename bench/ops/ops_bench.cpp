@@ -56,7 +56,7 @@ void measure(const Options& options) {
   const std::unique_ptr<Device> device = open_backend(options.backend, {.threads = options.threads});
   fmt::print("{}\n{:<34} {:>7} {:>10} {:>10} {:>12} {:>6} {:>8}\n", device->description(), "case", "calls", "best us",
              "median us", "processor us", "GB/s", "GFLOP/s");
-  for (const std::vector<Case>& cases : {machine_cases(), linear_cases(), attention_cases()}) {
+  for (const std::vector<Case>& cases : {machine_cases(), linear_cases(), attention_cases(), draw_cases()}) {
     for (const Case& one : cases) {
       if (one.name.find(options.filter) == std::string::npos) continue;
       const Work work = one.prepare(*device);

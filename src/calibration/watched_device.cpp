@@ -61,6 +61,10 @@ void WatchedOps::most_likely(const MostLikelyArgs& args) {
   if (!over_) ops_.most_likely(args);
 }
 
+void WatchedOps::draw(const DrawArgs& args) {
+  if (!over_) ops_.draw(args);
+}
+
 void WatchedOps::gather(const GatherArgs& args) {
   if (!over_) ops_.gather(args);
 }

@@ -22,7 +22,8 @@ struct LayerWatch {
 
 class WatchedOps final : public Ops {
  public:
-  // `end`: the weights of the norm that the layer's rows would go through on their way into the head. The device outlives it.
+  // `end`: the weights of the norm that the layer's rows would go through on their way into the head. The device
+  // outlives it.
   WatchedOps(Device& device, const float* end) : device_(device), ops_(device.ops()), end_(end) {}
 
   // `watch` must live as long as operations are called.
@@ -37,6 +38,7 @@ class WatchedOps final : public Ops {
   void attention(const AttentionArgs& args) override;
   void gather(const GatherArgs& args) override;
   void most_likely(const MostLikelyArgs& args) override;
+  void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override { ops_.copy_pages(args); }
   void to_device(void* device, const void* host, std::int64_t bytes) override { ops_.to_device(device, host, bytes); }
   const void* on_host(const void* device, std::int64_t bytes) override { return ops_.on_host(device, bytes); }

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "device/attention_args.h"
+#include "device/draw_args.h"
 #include "tensor/weight_format.h"
 
 namespace precis {
@@ -187,6 +188,8 @@ class Ops {
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void gather(const GatherArgs& args) = 0;
   virtual void most_likely(const MostLikelyArgs& args) = 0;
+  // most_likely(), and what `options` want of each row.
+  virtual void draw(const DrawArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
   // Does `work`, which calls operations but none of those below. Calls with equal keys call the same operations with
   // the same arguments (what memory holds may differ), so that a device may record them and do them as one.

@@ -13,6 +13,14 @@
 namespace precis {
 namespace {
 
+// Fills StepInputs::draws; `jobs`: of the step's items.
+void ask_for_draws(Step& step, std::span<Job* const> jobs) {
+  std::vector<DrawOptions>& draws = step.inputs.draws;
+  for (const LogitRow& row : step.logits) draws.push_back(jobs[row.item]->draw_options(row.index));
+  const auto wants_nothing = [](const DrawOptions& options) { return options.wants == DrawWants::nothing; };
+  if (std::ranges::all_of(draws, wants_nothing)) draws.clear();
+}
+
 std::vector<std::pair<std::string, std::int64_t>> named_formats(const std::map<WeightFormat, std::int64_t>& bytes) {
   std::vector<std::pair<std::string, std::int64_t>> named;
   for (const auto& [format, count] : bytes) named.emplace_back(name_of(format), count);
@@ -184,7 +192,8 @@ void EngineThread::step() {
     jobs.back()->begin_step();
   }
   try {
-    const Step step = build_step(items, spec_, geometry_);
+    Step step = build_step(items, spec_, geometry_);
+    ask_for_draws(step, jobs);
     decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, RowLogits& logits) {
       jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
     });

@@ -49,8 +49,11 @@ void Job::begin_step() {
   if (!first_step_) first_step_ = Clock::now();
 }
 
+DrawOptions Job::draw_options(std::int64_t index) const {
+  return is_last(index) && !at_limit() ? sampler_.draw_options() : DrawOptions{};
+}
+
 void Job::take_logits(std::int64_t index, RowLogits& logits) {
-  const bool last = index + 1 == static_cast<std::int64_t>(sequence_.ids.size());
   if (request_.on_logits && index >= delivered_ && failure_.empty()) {
     try {
       request_.on_logits(index, logits.values());
@@ -59,15 +62,23 @@ void Job::take_logits(std::int64_t index, RowLogits& logits) {
     }
     delivered_ = index + 1;
   }
-  if (!last) return;
+  if (!is_last(index)) return;
   if (!at_limit()) {
-    chosen_ = sampler_.takes_most_likely() ? sampler_.take(logits.most_likely()) : sampler_.sample(logits.values());
+    chosen_ = choose(logits);
     if (request_.top_logprobs >= 0) logprobs_ = logprobs_of(logits.values(), *chosen_, request_.top_logprobs);
   }
   const bool ends =
       at_limit() || static_cast<std::int64_t>(sequence_.ids.size()) + 1 == most_ids_ || is_end_id(*chosen_);
   // Costly for a large vocabulary, and only the last one is told; a stop text is seen too late for it to be known here.
   if (ends || !request_.stop.empty()) usage_.logits_hash = hash_of(logits.values());
+}
+
+std::int32_t Job::choose(RowLogits& logits) {
+  if (sampler_.takes_most_likely()) return sampler_.take(logits.most_likely());
+  if (logits.draw() != nullptr) {
+    if (const std::optional<std::int32_t> id = sampler_.sample(*logits.draw())) return *id;
+  }
+  return sampler_.sample(logits.values());
 }
 
 bool Job::finish_step() {

@@ -34,6 +34,8 @@ class Job {
 
   // A step is about to begin: the first one ends the wait.
   void begin_step();
+  // What the step is to find out about the logits that follow ids[index].
+  DrawOptions draw_options(std::int64_t index) const;
   // Logits that follow ids[index], during the step. Chooses the next token when the step completes the sequence. What
   // the caller's on_logits throws ends the job at the end of the step.
   void take_logits(std::int64_t index, RowLogits& logits);
@@ -48,6 +50,8 @@ class Job {
  private:
   using Clock = std::chrono::steady_clock;
 
+  std::int32_t choose(RowLogits& logits);
+  bool is_last(std::int64_t index) const { return index + 1 == static_cast<std::int64_t>(sequence_.ids.size()); }
   // The text that a token completes and that no stop text can begin in.
   std::string text_of(std::int32_t id);
   bool is_end_id(std::int32_t id) const;

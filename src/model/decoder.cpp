@@ -48,7 +48,7 @@ void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSin
   } else {
     compute(inputs, pool);
   }
-  hand_out(static_cast<std::int64_t>(inputs.logit_rows.size()), sink);
+  hand_out(inputs, sink);
 }
 
 bool Decoder::repeats(const StepInputs& inputs) const {
@@ -64,7 +64,8 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
     return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(address));
   };
   std::vector<std::int64_t> key = {number(pool), number(inputs_->base()), inputs.text_rows,
-                                   static_cast<std::int64_t>(inputs.logit_rows.size())};
+                                   static_cast<std::int64_t>(inputs.logit_rows.size()),
+                                   static_cast<std::int64_t>(inputs.draws.size())};
   for (const RowRun& run : inputs.runs.front()) key.push_back(run.rows);
   for (const std::vector<RowRun>& runs : inputs.runs) {
     const TableSizes sizes = table_sizes(runs);
@@ -92,7 +93,7 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
   output_block(weights_.layers[last], attended, wanted);
-  head(0, std::min(work_->max_logit_rows, wanted));
+  head(inputs, 0, std::min(work_->max_logit_rows, wanted));
 }
 
 void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
@@ -189,28 +190,37 @@ const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
   return work_->qkv;
 }
 
-void Decoder::head(std::int64_t first, std::int64_t count) {
+void Decoder::head(const StepInputs& inputs, std::int64_t first, std::int64_t count) {
   const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
   ops_.linear({.x = work_->x + first * spec_.hidden,
                .x_stride = spec_.hidden,
                .rows = count,
                .parts = parts,
                .norm = {weights_.final_norm, spec_.epsilon}});
-  ops_.most_likely({work_->logits, work_->best, count, spec_.vocabulary});
+  if (inputs.draws.empty()) {
+    ops_.most_likely({work_->logits, work_->best, count, spec_.vocabulary});
+  } else {
+    ops_.draw({work_->logits, inputs_->draws() + first, work_->best, work_->draws, count, spec_.vocabulary});
+  }
 }
 
-void Decoder::hand_out(std::int64_t rows, const LogitsSink& sink) {
-  std::vector<std::int32_t> best;
+void Decoder::hand_out(const StepInputs& inputs, const LogitsSink& sink) {
+  const auto rows = static_cast<std::int64_t>(inputs.logit_rows.size());
   for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
     const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
-    if (first > 0) head(first, count);
-    const auto* ids = static_cast<const std::int32_t*>(
-        ops_.on_host(work_->best, count * static_cast<std::int64_t>(sizeof(std::int32_t))));
-    best.assign(ids, ids + count);  // asking for logits ends what they are valid for
+    if (first > 0) head(inputs, first, count);
+    const std::int64_t bytes = inputs.draws.empty() ? count * std::int64_t{sizeof(std::int32_t)}
+                                                    : work_->best_bytes() + count * std::int64_t{sizeof(RowDraw)};
+    const auto* choices = static_cast<const std::byte*>(ops_.on_host(work_->best, bytes));
+    choices_.assign(choices, choices + bytes);  // asking for logits ends what they are valid for
+    const auto* best = reinterpret_cast<const std::int32_t*>(choices_.data());
+    const auto* draws = reinterpret_cast<const RowDraw*>(choices_.data() + work_->best_bytes());
     for (std::int64_t row = 0; row < count; ++row) {
-      RowLogits logits(ops_, work_->logits + row * spec_.vocabulary, spec_.vocabulary,
-                       best[static_cast<std::size_t>(row)]);
-      sink(static_cast<std::size_t>(first + row), logits);
+      const auto index = static_cast<std::size_t>(first + row);
+      const bool draws_row = !inputs.draws.empty() && inputs.draws[index].wants != DrawWants::nothing;
+      RowLogits logits(ops_, work_->logits + row * spec_.vocabulary, spec_.vocabulary, best[row],
+                       draws_row ? draws + row : nullptr);
+      sink(index, logits);
     }
   }
 }

@@ -57,10 +57,10 @@ class Decoder {
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);
-  // Logits of rows [first, first + count) of x, and the most likely ids.
-  void head(std::int64_t first, std::int64_t count);
-  // The logits of x's first `rows` rows, of which the first ones are computed.
-  void hand_out(std::int64_t rows, const LogitsSink& sink);
+  // Logits of rows [first, first + count) of x, the most likely ids, and draws.
+  void head(const StepInputs& inputs, std::int64_t first, std::int64_t count);
+  // The wanted logits, of which the first ones are computed.
+  void hand_out(const StepInputs& inputs, const LogitsSink& sink);
 
   const ModelSpec& spec_;
   const Weights& weights_;
@@ -70,6 +70,7 @@ class Decoder {
   RopeTable rope_;
   std::unique_ptr<Workspace> work_;
   std::unique_ptr<DeviceInputs> inputs_;
+  std::vector<std::byte> choices_;  // of the rows handed out: Workspace::best and draws as they lie there
 };
 
 }  // namespace precis

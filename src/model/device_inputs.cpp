@@ -23,7 +23,8 @@ std::size_t room_for(const std::vector<T>& items) {
 }
 
 std::size_t room_for(const StepInputs& inputs) {
-  std::size_t bytes = room_for(inputs.ids) + room_for(inputs.positions) + room_for(inputs.logit_rows);
+  std::size_t bytes =
+      room_for(inputs.ids) + room_for(inputs.positions) + room_for(inputs.logit_rows) + room_for(inputs.draws);
   for (const auto& bounds : inputs.bounds) bytes += room_for(bounds);
   for (const auto& slots : inputs.slots) bytes += room_for(slots);
   for (const auto& runs : inputs.runs) {
@@ -56,6 +57,7 @@ void DeviceInputs::load(const StepInputs& inputs) {
   ids_ = pack(std::span(inputs.ids));
   positions_ = pack(std::span(inputs.positions));
   logit_rows_ = pack(std::span(inputs.logit_rows));
+  draws_ = pack(std::span(inputs.draws));
   bounds_.clear();
   for (const auto& bounds : inputs.bounds) bounds_.push_back(pack(std::span(bounds)));
   slots_.clear();

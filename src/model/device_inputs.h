@@ -11,10 +11,10 @@
 
 namespace precis {
 
-// One copy to the device a step. Where an input lies follows from the numbers of rows, runs and wanted logits; only
-// page tables, which come last, move with their own sizes, and runs point to them. How many pages a step's sequences
-// have together is bounded by no number that is known before (they may share), so the memory grows, and by doubling: it
-// comes to rest after few steps. Used by one thread at a time; the device outlives it.
+// One copy to the device a step. Where an input lies follows from the numbers of rows, runs, wanted logits and draws;
+// only page tables, which come last, move with their own sizes, and runs point to them. How many pages a step's
+// sequences have together is bounded by no number that is known before (they may share), so the memory grows, and by
+// doubling: it comes to rest after few steps. Used by one thread at a time; the device outlives it.
 class DeviceInputs {
  public:
   explicit DeviceInputs(Device& device);
@@ -26,6 +26,7 @@ class DeviceInputs {
   const std::int32_t* ids() const { return ids_; }
   const std::int32_t* positions() const { return positions_; }
   const std::int32_t* logit_rows() const { return logit_rows_; }
+  const DrawOptions* draws() const { return draws_; }
   const RowBounds* bounds(std::size_t rule) const { return bounds_[rule]; }
   const std::int64_t* slots(std::size_t group) const { return slots_[group]; }
   const RowRun* runs(std::size_t group) const { return runs_[group]; }
@@ -52,6 +53,7 @@ class DeviceInputs {
   const std::int32_t* ids_ = nullptr;
   const std::int32_t* positions_ = nullptr;
   const std::int32_t* logit_rows_ = nullptr;
+  const DrawOptions* draws_ = nullptr;
   std::vector<const RowBounds*> bounds_;        // [rules]
   std::vector<const std::int64_t*> slots_;      // [groups]
   std::vector<const RowRun*> runs_;             // [groups]

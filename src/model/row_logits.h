@@ -8,15 +8,17 @@
 
 namespace precis {
 
-// The most likely id is known; the logits stay on the device until somebody asks.
+// The most likely id is known, and what StepInputs::draws wanted; the logits stay on the device until somebody asks.
 class RowLogits {
  public:
-  // `logits`: [vocabulary] of the device.
-  RowLogits(Ops& ops, const float* logits, std::int64_t vocabulary, std::int32_t most_likely)
-      : ops_(ops), logits_(logits), vocabulary_(vocabulary), most_likely_(most_likely) {}
+  // `logits`: [vocabulary] of the device. `draw`: host memory.
+  RowLogits(Ops& ops, const float* logits, std::int64_t vocabulary, std::int32_t most_likely, const RowDraw* draw)
+      : ops_(ops), logits_(logits), vocabulary_(vocabulary), most_likely_(most_likely), draw_(draw) {}
 
   // As Ops::most_likely.
   std::int32_t most_likely() const { return most_likely_; }
+  // None where nothing was wanted.
+  const RowDraw* draw() const { return draw_; }
 
   // [vocabulary] in host memory, until another row's are asked for.
   std::span<const float> values() {
@@ -32,6 +34,7 @@ class RowLogits {
   const float* logits_;
   std::int64_t vocabulary_;
   std::int32_t most_likely_;
+  const RowDraw* draw_;
   std::span<const float> values_;
 };
 

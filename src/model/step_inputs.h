@@ -19,6 +19,7 @@ struct StepInputs {
   std::vector<std::vector<std::int64_t>> slots;  // [groups][rows]: where K and V go
   std::vector<std::vector<RowRun>> runs;         // [groups]: pages by sequence, in host memory
   std::vector<std::int32_t> logit_rows;          // rows whose logits are wanted, ascending
+  std::vector<DrawOptions> draws;                // beside logit_rows; none where no row wants anything
   std::vector<PageCopy> copies;                  // before anything is written
 
   std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }

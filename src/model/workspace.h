@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/draw_args.h"
 #include "model/model_spec.h"
 
 namespace precis {
@@ -26,8 +27,11 @@ class Workspace {
   float* rotation;     // head_dim
   float* logits;       // [max_logit_rows, vocabulary]
   std::int32_t* best;  // [max_logit_rows]: ids of the largest logits
+  RowDraw* draws;      // [max_logit_rows], a little behind `best`: both can be read at once
   float* frequencies;  // [head_dim / 2]
 
+  // From `best` to `draws`.
+  std::int64_t best_bytes() const { return reinterpret_cast<std::byte*>(draws) - reinterpret_cast<std::byte*>(best); }
   std::int64_t bytes() const { return bytes_; }
 
  private:

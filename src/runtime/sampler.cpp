@@ -24,6 +24,12 @@ constexpr auto likelier = [](const auto& a, const auto& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 };
 
+double sum_of_weights(std::span<const Candidate> candidates) {
+  double sum = 0;
+  for (const Candidate& candidate : candidates) sum += std::exp(static_cast<double>(candidate.logit));
+  return sum;
+}
+
 void expect_range(const char* name, double value, bool inside, const char* expected) {
   if (!inside) fail("{}: {}, expected {}", name, value, expected);
 }
@@ -53,21 +59,38 @@ Sampler::Sampler(const SamplingOptions& options, std::span<const std::int32_t> p
   for (const std::int32_t id : prompt) seen_.try_emplace(id, 0);
 }
 
-std::int32_t Sampler::take(std::int32_t most_likely) {
-  ++drawn_;
-  return most_likely;
-}
-
-std::int32_t Sampler::sample(std::span<const float> logits) {
-  const std::int32_t id = draw(changes_logits() ? penalised(logits) : logits);
+std::int32_t Sampler::take(std::int32_t id) {
   ++drawn_;
   if (changes_logits()) ++seen_[id];
   return id;
 }
 
+std::int32_t Sampler::sample(std::span<const float> logits) {
+  return take(draw(changes_logits() ? penalised(logits) : logits));
+}
+
 bool Sampler::changes_logits() const {
   return options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0 ||
          !options_.logit_bias.empty();
+}
+
+bool Sampler::only_lowers() const {
+  return options_.repetition_penalty >= 1 && options_.presence_penalty >= 0 && options_.frequency_penalty >= 0 &&
+         std::ranges::all_of(options_.logit_bias, [](const auto& bias) { return bias.second <= 0; });
+}
+
+float Sampler::penalised_seen(float logit, std::int32_t times) const {
+  logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+  return times > 0 ? logit - (options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times))
+                   : logit;
+}
+
+float Sampler::penalised(float logit, std::int32_t id) const {
+  for (const auto& [of, bias] : options_.logit_bias) {
+    if (of == id) logit += bias;
+  }
+  const auto seen = seen_.find(id);
+  return seen == seen_.end() ? logit : penalised_seen(logit, seen->second);
 }
 
 std::span<const float> Sampler::penalised(std::span<const float> logits) {
@@ -77,8 +100,7 @@ std::span<const float> Sampler::penalised(std::span<const float> logits) {
   for (const auto& [id, times] : seen_) {
     if (id >= size) continue;  // a prompt may hold ids that are never predicted
     float& logit = adjusted_[static_cast<std::size_t>(id)];
-    logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
-    if (times > 0) logit -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
+    logit = penalised_seen(logit, times);
   }
   return adjusted_;
 }
@@ -97,13 +119,75 @@ std::int32_t Sampler::draw(std::span<const float> logits) {
   if (candidates_.empty()) return best_id;
   if (options_.top_k > 0) keep_top_k();
   if (options_.top_p < 1) keep_top_p(options_.top_p);
+  return draw_candidate();
+}
+
+DrawOptions Sampler::draw_options() const {
+  if (takes_most_likely()) return {};
+  DrawOptions wanted{.wants = DrawWants::candidates, .temperature = options_.temperature};
+  if (const int count = most_candidates(); count > 0) {
+    const bool can_tell = count < RowDraw::most_candidates && (!changes_logits() || only_lowers());
+    return can_tell ? wanted : DrawOptions{};
+  }
+  if (changes_logits()) return {};
+  if (options_.top_p < 1) {
+    wanted.wants = DrawWants::candidates_and_sum;
+    return wanted;
+  }
+  wanted.wants = DrawWants::id;
+  if (options_.min_p > 0) wanted.least = std::log(options_.min_p);
+  wanted.uniform = uniform();
+  return wanted;
+}
+
+std::optional<std::int32_t> Sampler::sample(const RowDraw& draw) {
+  const DrawWants wants = draw_options().wants;
+  if (wants == DrawWants::nothing) return std::nullopt;
+  if (wants == DrawWants::id) return take(draw.id);
+  if (!take_candidates(draw)) return std::nullopt;
+  return take(is_greedy() ? candidates_.front().id : draw_candidate());
+}
+
+bool Sampler::take_candidates(const RowDraw& draw) {
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  candidates_.clear();
+  for (const auto& [logit, id] : std::span(draw.candidates, static_cast<std::size_t>(draw.count))) {
+    candidates_.push_back({changes_logits() ? penalised(logit, id) : logit, id});
+  }
+  if (candidates_.empty()) return false;
+  const float best = std::ranges::max(candidates_, {}, &Candidate::logit).logit;
+  if (!std::isfinite(best)) return false;
+  const auto scaled = [&](float logit) { return is_greedy() ? logit - best : (logit - best) / options_.temperature; };
+  for (Candidate& candidate : candidates_) candidate.logit = scaled(candidate.logit);
+  std::erase_if(candidates_, [](const Candidate& candidate) { return !(candidate.logit > none); });
+  // Not the order in which they came: penalties, and scaling may have made logits equal that were not.
+  if (!std::ranges::is_sorted(candidates_, likelier)) std::ranges::sort(candidates_, likelier);
+  // Ids that are not among the candidates are at most as likely as the last one was: penalties lower logits.
+  const float edge = draw.holds_all != 0 ? none : scaled(draw.candidates[draw.count - 1].logit);
+  const auto is_whole = [&] { return edge == none || candidates_.back().logit > edge; };
+  double all = draw.sum;
+  if (const int count = most_candidates(); count > 0) {
+    candidates_.resize(std::min(candidates_.size(), static_cast<std::size_t>(count)));
+    if (!is_whole()) return false;
+    all = sum_of_weights(candidates_);
+  }
+  if (options_.top_p == 1) return true;
+  double reached = 0;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    reached += std::exp(static_cast<double>(candidates_[i].logit));
+    if (reached < static_cast<double>(options_.top_p) * all) continue;
+    candidates_.resize(i + 1);
+    return is_whole();
+  }
+  return edge == none;
+}
+
+std::int32_t Sampler::draw_candidate() {
   if (options_.min_p > 0) {
     const float least = std::log(options_.min_p);
     std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.logit < least; });
   }
-  double sum = 0;
-  for (const Candidate& candidate : candidates_) sum += std::exp(static_cast<double>(candidate.logit));
-  double left = uniform() * sum;
+  double left = uniform() * sum_of_weights(candidates_);
   for (const Candidate& candidate : candidates_) {
     left -= std::exp(static_cast<double>(candidate.logit));
     if (left < 0) return candidate.id;
@@ -119,8 +203,7 @@ void Sampler::keep_top_k() {
 }
 
 void Sampler::keep_top_p(float p) {
-  double all = 0;
-  for (const Candidate& candidate : candidates_) all += std::exp(static_cast<double>(candidate.logit));
+  const double all = sum_of_weights(candidates_);
   // Sorted piece by piece: a few hundred candidates nearly always hold the probability wanted.
   std::size_t sorted = 0;
   double reached = 0;

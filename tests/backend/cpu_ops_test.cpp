@@ -552,6 +552,12 @@ TEST_P(CpuOpsTest, MostLikelyMatches) {
   }
 }
 
+TEST_P(CpuOpsTest, DrawMatches) {
+  for (const std::int64_t vocabulary : {1, 2, 255, 256, 257, 5000, 40'000}) {
+    expect_same_draws(ops_, reference_, random_, hard_logits(random_, vocabulary));
+  }
+}
+
 TEST_P(CpuOpsTest, PagesAreCopied) {
   std::vector<float> start = random_.normals(5 * 16);
   const auto solve = [&](Ops& ops) {

@@ -1,5 +1,7 @@
 // The operations of the cuda backend that take each row by itself, against the reference. Skipped without a GPU.
+#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "backend/reference/reference_ops.h"
@@ -204,6 +206,59 @@ TEST_F(CudaRowsTest, StoredValuesAreRoundedToNearestEven) {
 TEST_F(CudaRowsTest, MostLikelyMatches) {
   for (const std::int64_t vocabulary : {1, 2, 31, 255, 256, 257, 12288, 12289, 151936}) {
     expect_same_choice(*ops_, reference_, random_, vocabulary);
+  }
+}
+
+TEST_F(CudaRowsTest, DrawMatches) {
+  for (const std::int64_t vocabulary : {1, 2, 255, 256, 257, 1023, 1024, 1025, 4097, 12289, 151936, 300'001}) {
+    expect_same_draws(*ops_, reference_, random_, hard_logits(random_, vocabulary), 1 << 30);
+  }
+}
+
+// Wherever the likely ids are: anywhere, at either end, side by side, in order, all equally likely.
+TEST_F(CudaRowsTest, DrawFindsAllCandidates) {
+  for (const std::int64_t vocabulary : {700, 32'000, 151'936, 262'144}) {
+    std::vector<std::vector<float>> rows(7, random_.normals(vocabulary));
+    for (std::int64_t i = 0; i < 600; ++i) {
+      rows[1][static_cast<std::size_t>(i)] += 10;
+      rows[2][static_cast<std::size_t>(vocabulary - 1 - i)] += 10;
+      rows[3][static_cast<std::size_t>(vocabulary / 7 + i)] += 10;
+    }
+    std::ranges::sort(rows[4]);
+    std::ranges::sort(rows[5], std::greater());
+    rows[6].assign(rows[6].size(), 1);
+    expect_same_draws(*ops_, reference_, random_, rows);
+  }
+}
+
+// Likely ids that leave the same rest: more than can be collected, which must be told.
+TEST_F(CudaRowsTest, DrawTellsThatItHasNoCandidates) {
+  constexpr std::int64_t vocabulary = 151'936;
+  std::vector<float> row = random_.normals(vocabulary);
+  for (std::int64_t id = 0; id < vocabulary; ++id) {
+    if (id % 3072 < 100) row[static_cast<std::size_t>(id)] += 20;
+  }
+  expect_same_draws(*ops_, reference_, random_, {row, random_.normals(vocabulary), row}, 1 << 30);
+}
+
+TEST_F(CudaRowsTest, DrawGivesEachRowTheSameInAnyBatch) {
+  constexpr std::int64_t vocabulary = 151'936;
+  constexpr std::int64_t rows = 40;
+  const std::vector<float> logits = random_.normals(rows * vocabulary);
+  std::vector<DrawOptions> options(rows);
+  for (std::size_t row = 0; row < rows; ++row) {
+    options[row].wants = row % 2 == 0 ? DrawWants::id : DrawWants::candidates_and_sum;
+    options[row].temperature = 0.5F + 0.1F * static_cast<float>(row);
+    options[row].uniform = static_cast<double>(row) / rows;
+  }
+  std::vector<std::int32_t> ids(rows);
+  std::vector<RowDraw> whole(rows);
+  ops_->draw({logits.data(), options.data(), ids.data(), whole.data(), rows, vocabulary});
+  for (std::size_t row = 0; row < rows; ++row) {
+    RowDraw alone;
+    ops_->draw({logits.data() + row * vocabulary, &options[row], &ids[row], &alone, 1, vocabulary});
+    EXPECT_EQ(std::bit_cast<std::uint64_t>(alone.sum), std::bit_cast<std::uint64_t>(whole[row].sum));
+    expect_same_draw(alone, whole[row], options[row].wants, true);
   }
 }
 

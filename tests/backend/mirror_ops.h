@@ -152,6 +152,18 @@ class MirrorOps final : public Ops {
     finish({&ids});
   }
 
+  void draw(const DrawArgs& args) override {
+    DrawArgs on_device = args;
+    on_device.logits = copy(args.logits, args.rows * args.vocabulary);
+    on_device.options = copy(args.options, args.rows);
+    Mirror ids(*this, args.ids, args.rows);
+    Mirror draws(*this, args.draws, args.rows);
+    on_device.ids = ids.device();
+    on_device.draws = draws.device();
+    ops_.draw(on_device);
+    finish({&ids, &draws});
+  }
+
   void copy_pages(const CopyPagesArgs& args) override {
     std::int64_t pages = 0;
     for (const PageCopy& page : args.copies) pages = std::max<std::int64_t>(pages, std::max(page.from, page.to) + 1);

@@ -344,4 +344,60 @@ inline void expect_same_choice(Ops& ops, Ops& reference, Random& random, std::in
   EXPECT_EQ(choose(ops), choose(reference));
 }
 
+// What a row's draw is to have found. `whole`: all that can be, not fewer candidates.
+inline void expect_same_draw(const RowDraw& draw, const RowDraw& expected, DrawWants wants, bool whole) {
+  if (wants == DrawWants::id) {
+    EXPECT_EQ(draw.id, expected.id);
+  }
+  // Orders of adding up, and exponentials that differ in their last bit.
+  if (wants == DrawWants::candidates_and_sum) {
+    EXPECT_NEAR(draw.sum, expected.sum, 1e-11 * expected.sum);
+  }
+  if (wants != DrawWants::candidates && wants != DrawWants::candidates_and_sum) return;
+  if (whole) {
+    EXPECT_EQ(draw.count, expected.count);
+  }
+  ASSERT_LE(draw.count, expected.count);
+  if (draw.holds_all != 0) {
+    EXPECT_EQ(draw.count, expected.count);
+    EXPECT_EQ(expected.holds_all, 1);
+  }
+  for (std::int32_t i = 0; i < draw.count; ++i) {
+    ASSERT_EQ(draw.candidates[i].id, expected.candidates[i].id) << "candidate " << i;
+    ASSERT_EQ(draw.candidates[i].logit, expected.candidates[i].logit) << "candidate " << i;
+  }
+}
+
+// Draws of all kinds from each of the rows. `least_whole`: a vocabulary of so many ids has all candidates found.
+inline void expect_same_draws(Ops& ops, Ops& reference, Random& random, const std::vector<std::vector<float>>& rows,
+                              std::int64_t least_whole = 0) {
+  const auto vocabulary = static_cast<std::int64_t>(rows.front().size());
+  SCOPED_TRACE(testing::Message() << "vocabulary " << vocabulary);
+  std::vector<float> logits;
+  std::vector<DrawOptions> options;
+  for (const std::vector<float>& row : rows) {
+    for (const DrawWants wants :
+         {DrawWants::candidates, DrawWants::nothing, DrawWants::candidates_and_sum, DrawWants::id, DrawWants::id}) {
+      logits.insert(logits.end(), row.begin(), row.end());
+      DrawOptions& wanted = options.emplace_back();
+      wanted.wants = wants;
+      wanted.temperature = static_cast<float>(random.between(1, 30)) / 10;
+      if (wants == DrawWants::id && random.between(0, 1) == 0) wanted.least = -2;
+      wanted.uniform = static_cast<double>(random.between(0, (1 << 30) - 1)) / (1 << 30);
+    }
+  }
+  const auto count = static_cast<std::int64_t>(options.size());
+  std::vector<RowDraw> draws(options.size());
+  std::vector<std::int32_t> ids(options.size(), -1);
+  ops.draw({logits.data(), options.data(), ids.data(), draws.data(), count, vocabulary});
+  std::vector<RowDraw> expected(options.size());
+  std::vector<std::int32_t> expected_ids(options.size(), -1);
+  reference.draw({logits.data(), options.data(), expected_ids.data(), expected.data(), count, vocabulary});
+  EXPECT_EQ(ids, expected_ids);
+  for (std::size_t row = 0; row < options.size(); ++row) {
+    SCOPED_TRACE(testing::Message() << "row " << row);
+    expect_same_draw(draws[row], expected[row], options[row].wants, vocabulary >= least_whole);
+  }
+}
+
 }  // namespace precis

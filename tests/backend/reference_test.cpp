@@ -69,6 +69,36 @@ TEST_F(ReferenceTest, MostLikelyIsTheFirstOfTheLargest) {
   EXPECT_EQ(ids, (std::vector<std::int32_t>{1, 1, 0, 0}));
 }
 
+TEST_F(ReferenceTest, DrawFollowsItsDefinition) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const float half = 2 * std::log(0.5F);  // as likely, at a temperature of 2
+  const std::vector<float> logits = {1 + half, none, 1, -infinity, 1, 1 + 2 * half};
+  const auto draw_of = [&](double uniform, float least) {
+    const DrawOptions options{.wants = DrawWants::id, .temperature = 2, .least = least, .uniform = uniform};
+    RowDraw draw;
+    std::int32_t id = -1;
+    ops_.draw({logits.data(), &options, &id, &draw, 1, 6});
+    EXPECT_EQ(id, 2);
+    return draw;
+  };
+  const RowDraw draw = draw_of(0, -infinity);
+  EXPECT_NEAR(draw.sum, 2.75, 1e-6);
+  EXPECT_EQ(draw.count, 5);
+  EXPECT_EQ(draw.holds_all, 1);
+  const std::int32_t order[] = {2, 4, 0, 5, 3};
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(draw.candidates[i].id, order[i]);
+    EXPECT_EQ(draw.candidates[i].logit, logits[static_cast<std::size_t>(order[i])]);
+  }
+  for (const auto& [uniform, id] : {std::pair{0.0, 0}, {0.49, 0}, {0.51, 2}, {1.49, 2}, {1.51, 4}, {2.51, 5}}) {
+    EXPECT_EQ(draw_of(uniform / 2.75, -infinity).id, id) << uniform;
+  }
+  EXPECT_EQ(draw_of(0, -0.1F).id, 2);
+  EXPECT_NEAR(draw_of(0, -0.1F).sum, 2, 1e-6);
+  EXPECT_EQ(draw_of(std::nextafter(1.0, 0.0), -0.1F).id, 4);
+}
+
 TEST_F(ReferenceTest, NormAndGateFollowTheirFormulas) {
   const std::vector<float> x = {3, -4, 12, 0};
   const std::vector<float> weight = {1, 2, 0.5F, 7};

@@ -32,6 +32,7 @@ class HookedOps final : public Ops {
   void attention(const AttentionArgs& args) override { before("attention"), ops_.attention(args); }
   void gather(const GatherArgs& args) override { before("gather"), ops_.gather(args); }
   void most_likely(const MostLikelyArgs& args) override { before("most_likely"), ops_.most_likely(args); }
+  void draw(const DrawArgs& args) override { before("draw"), ops_.draw(args); }
   void copy_pages(const CopyPagesArgs& args) override { before("copy_pages"), ops_.copy_pages(args); }
   void to_device(void* device, const void* host, std::int64_t bytes) override {
     before("to_device"), ops_.to_device(device, host, bytes);

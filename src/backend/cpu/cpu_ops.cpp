@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/cpu/draw.h"
 #include "base/error.h"
 #include "base/largest.h"
 
@@ -172,6 +173,15 @@ void CpuOps::most_likely(const MostLikelyArgs& args) {
   const auto width = static_cast<std::size_t>(args.vocabulary);
   for_rows(args.rows, args.vocabulary, [&](std::int64_t row) {
     args.ids[row] = index_of_largest({args.logits + row * args.vocabulary, width});
+  });
+}
+
+void CpuOps::draw(const DrawArgs& args) {
+  most_likely({args.logits, args.ids, args.rows, args.vocabulary});
+  constexpr std::int64_t id_cost = 16;  // an exponential in double
+  const auto width = static_cast<std::size_t>(args.vocabulary);
+  for_rows(args.rows, id_cost * args.vocabulary, [&](std::int64_t row) {
+    draw_row({args.logits + row * args.vocabulary, width}, args.options[row], args.ids[row], args.draws[row]);
   });
 }
 

@@ -31,6 +31,7 @@ class CpuOps final : public Ops {
   void attention(const AttentionArgs& args) override;
   void gather(const GatherArgs& args) override;
   void most_likely(const MostLikelyArgs& args) override;
+  void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;

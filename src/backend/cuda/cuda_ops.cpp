@@ -72,6 +72,15 @@ void CudaOps::most_likely(const MostLikelyArgs& args) {
   launch_most_likely(args, keys, counters(args.rows), stream());
 }
 
+void CudaOps::draw(const DrawArgs& args) {
+  if (args.rows == 0) return;
+  const std::int64_t rows = std::min(args.rows, draw_rows);
+  const std::int64_t slices = (args.vocabulary + draw_slice - 1) / draw_slice;
+  auto* words = partials_.get<unsigned long long>(rows * (draw_words + slices));
+  auto* sums = reinterpret_cast<double*>(words + rows * draw_words);
+  launch_draw(args, {words, sums, counters(2 * rows)}, stream());
+}
+
 std::int32_t* CudaOps::counters(std::int64_t count) {
   const std::int64_t before = counters_.moves();
   auto* counters = counters_.get<std::int32_t>(count);

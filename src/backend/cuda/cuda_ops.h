@@ -33,6 +33,7 @@ class CudaOps final : public Ops {
   void attention(const AttentionArgs& args) override;
   void gather(const GatherArgs& args) override;
   void most_likely(const MostLikelyArgs& args) override;
+  void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
@@ -73,7 +74,7 @@ class CudaOps final : public Ops {
   Scratch ups_;          // up's products, where they do not stay in a kernel
   Scratch gates_;        // an MLP's first half, rounded
   AttentionPlan attention_;
-  Scratch partials_;  // of split rows' attention, and of the search for the most likely ids
+  Scratch partials_;  // of split rows' attention, and of the search for the likely ids
   Scratch counters_;  // beside these, all 0 between operations
   Scratch widened_;   // K and V of long runs, see attention_plan.h
   GraphCache graphs_;

@@ -33,6 +33,18 @@ constexpr int most_likely_blocks = 96;
 void launch_most_likely(const MostLikelyArgs& args, unsigned long long* keys, std::int32_t* counters,
                         cudaStream_t stream);
 
+// draw.cu: rows in a launch, and what they need of memory.
+constexpr std::int64_t draw_rows = 256;
+constexpr std::int64_t draw_words = 2561;  // 8 bytes each, a row
+constexpr std::int64_t draw_slice = 1024;  // ids whose weights are added up by one block
+// For as many rows as a call has, at most draw_rows.
+struct DrawScratch {
+  unsigned long long* keys;  // [rows, draw_words]
+  double* sums;              // [rows, slices of a row]
+  std::int32_t* counters;    // [2, rows], 0 before and after
+};
+void launch_draw(const DrawArgs& args, const DrawScratch& scratch, cudaStream_t stream);
+
 // few_rows.cu: products with few rows, which read the weights once for each `few_rows_block` rows. A row's bits do not
 // depend on how many rows there are.
 constexpr int few_rows_block = 8;

@@ -4,6 +4,7 @@
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/logit_key.cuh"
 #include "backend/cuda/numbers.cuh"
 
 namespace precis::cuda {
@@ -11,14 +12,6 @@ namespace {
 
 constexpr int threads = 256;
 constexpr int warps = threads / warp_lanes;
-
-// A larger logit has a larger key, and of equal ones the smaller id; what is no number has 0, less than all others.
-__device__ inline unsigned long long key_of(float logit, int id) {
-  if (isnan(logit)) return 0;
-  const std::uint32_t bits = __float_as_uint(logit + 0.0F);  // one zero, not two
-  const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-  return static_cast<unsigned long long>(ordered) << 32 | ~static_cast<std::uint32_t>(id);
-}
 
 // Every thread of the first warp gets the largest key of the block.
 __device__ inline unsigned long long block_largest(unsigned long long key) {
@@ -59,7 +52,7 @@ __global__ void __launch_bounds__(threads)
   if (!is_last) return;
   key = static_cast<int>(threadIdx.x) < blocks ? __ldcg(keys + row * blocks + threadIdx.x) : 0;
   key = block_largest(key);
-  if (threadIdx.x == 0) ids[row] = key == 0 ? 0 : static_cast<std::int32_t>(~static_cast<std::uint32_t>(key));
+  if (threadIdx.x == 0) ids[row] = key == 0 ? 0 : id_of(key);
 }
 
 }  // namespace

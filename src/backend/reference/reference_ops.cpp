@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -100,6 +103,29 @@ void attend(const float* q, const std::vector<const std::byte*>& keys, const KvV
     double sum = 0;
     for (std::size_t i = 0; i < keys.size(); ++i) sum += weights[i] * element(keys[i] + kv.value_offset, kv.type, d);
     out[d] = static_cast<float>(sum / total);
+  }
+}
+
+// All that is known of a row's draw, whatever is wanted.
+void draw_row(std::span<const float> logits, const DrawOptions& options, std::int32_t best, RowDraw& draw) {
+  std::vector<Candidate> order;
+  std::vector<double> weights;
+  draw.sum = 0;
+  for (const float logit : logits) {
+    if (!std::isnan(logit)) order.push_back({logit, static_cast<std::int32_t>(weights.size())});
+    const float scaled = (logit - logits[static_cast<std::size_t>(best)]) / options.temperature;
+    weights.push_back(scaled >= options.least ? std::exp(static_cast<double>(scaled)) : 0);
+    draw.sum += weights.back();
+  }
+  std::ranges::stable_sort(order, std::greater(), &Candidate::logit);
+  draw.holds_all = order.size() <= std::size(draw.candidates) ? 1 : 0;
+  draw.count = static_cast<std::int32_t>(std::min(order.size(), std::size(draw.candidates)));
+  std::copy_n(order.begin(), draw.count, std::begin(draw.candidates));
+  draw.id = best;
+  double left = options.uniform * draw.sum;
+  for (std::size_t id = 0; id < weights.size() && left >= 0; ++id) {
+    if (weights[id] > 0) draw.id = static_cast<std::int32_t>(id);
+    left -= weights[id];
   }
 }
 
@@ -230,6 +256,14 @@ void ReferenceOps::most_likely(const MostLikelyArgs& args) {
       if (!std::isnan(logits[id]) && (best < 0 || logits[id] > logits[best])) best = id;
     }
     args.ids[row] = static_cast<std::int32_t>(std::max<std::int64_t>(best, 0));
+  }
+}
+
+void ReferenceOps::draw(const DrawArgs& args) {
+  most_likely({args.logits, args.ids, args.rows, args.vocabulary});
+  for (std::int64_t row = 0; row < args.rows; ++row) {
+    const std::span logits(args.logits + row * args.vocabulary, static_cast<std::size_t>(args.vocabulary));
+    draw_row(logits, args.options[row], args.ids[row], args.draws[row]);
   }
 }
 

@@ -1,0 +1,27 @@
+// Logits with their ids as integers in the order in which ids are chosen.
+#pragma once
+
+#include <cstdint>
+
+namespace precis::cuda {
+
+// A larger logit has a larger key, and of equal ones the smaller id; what is no number has 0, less than all others. No
+// two ids of a row have the same key but 0.
+__device__ inline unsigned long long key_of(float logit, int id) {
+  if (isnan(logit)) return 0;
+  const std::uint32_t bits = __float_as_uint(logit + 0.0F);  // one zero, not two
+  const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+  return static_cast<unsigned long long>(ordered) << 32 | ~static_cast<std::uint32_t>(id);
+}
+
+// Of keys other than 0.
+__device__ inline std::int32_t id_of(unsigned long long key) {
+  return static_cast<std::int32_t>(~static_cast<std::uint32_t>(key));
+}
+
+__device__ inline float logit_of(unsigned long long key) {
+  const auto ordered = static_cast<std::uint32_t>(key >> 32);
+  return __uint_as_float((ordered & 0x80000000U) != 0 ? ordered & 0x7fffffffU : ~ordered);
+}
+
+}  // namespace precis::cuda
