@@ -1,7 +1,6 @@
 // Products: by own kernels for few rows and for several, where reading the weights is what takes time; by cuBLASLt for
 // many.
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
 #include "backend/cuda/cuda_ops.h"
@@ -150,9 +149,7 @@ void CudaOps::linear_few(const LinearArgs& args) {
 }
 
 bool CudaOps::takes_several(const LinearArgs& args) const {
-  static const int least = std::getenv("PRECIS_T") ? std::atoi(std::getenv("PRECIS_T")) : 1;
-  if (args.rows < least) return false;
-  if (exact_activations_ || args.rows > most_several_rows) return false;
+  if (exact_activations_ || args.rows < least_several_rows || args.rows > most_several_rows) return false;
   return std::ranges::all_of(args.parts, [&](const LinearPart& part) {
     const WeightFormat format = part.weight.format;
     // Fewer rows of f16 have a kernel of their own, which rounds nothing.

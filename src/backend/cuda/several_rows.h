@@ -9,6 +9,8 @@
 
 namespace precis::cuda {
 
+// One alone is multiplied faster by plain cores.
+constexpr int least_several_rows = 2;
 constexpr int most_several_rows = 64;
 // Rows up to which products with bf16 are as exact as with floats.
 constexpr int several_exact_rows = 4;
