@@ -21,9 +21,9 @@ constexpr std::int64_t most_widened_bytes = std::int64_t{512} << 20;
 // Of the partial results of a launch.
 constexpr std::int64_t most_partial_floats = 32 << 20;
 constexpr std::int32_t most_piece_rows = 64;
-// Blocks wanted for each processor: some more than it runs at once, so that the last to end is not late by much, but
-// few, as a block's begin and end take as long as some stretches.
-constexpr std::int64_t blocks_a_processor = 3;
+// Blocks wanted for each processor: as many as it runs at once, so that all end at about the same time. A block's begin
+// and end take as long as some stretches.
+constexpr std::int64_t blocks_a_processor = 2;
 constexpr float log2_of_e = 1.44269504F;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
@@ -149,8 +149,11 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
 
 void AttentionPlan::finish_splits(const AttentionArgs& args) {
   for (SplitArgs& batch : splits_) {
-    const std::int64_t wanted = divided_up(blocks_a_processor * processors_, batch.rows * args.kv.kv_heads);
-    batch.slots = static_cast<std::int32_t>(std::clamp<std::int64_t>(wanted, 1, stretches_));
+    const std::int64_t room = blocks_a_processor * processors_ / (batch.rows * args.kv.kv_heads);
+    // A power of two, as the numbers of long rows' stretches are about one.
+    const auto wanted =
+        static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(room, 1))));
+    batch.slots = static_cast<std::int32_t>(std::min<std::int64_t>(wanted, stretches_));
     partial_floats_ = std::max(partial_floats_, batch.rows * args.heads * stretches_ * (args.kv.head_dim + 2));
     counters_ = std::max(counters_, batch.rows * args.kv.kv_heads);
   }
