@@ -336,8 +336,11 @@ __global__ void __launch_bounds__(threads, row_tiles <= 4 ? 3 : 2)
   shared.put(sums);
   __syncthreads();
   shared.add_parts(args.rows, exact);
-  if (args.shares > 1 && !shared.add_blocks(args, at)) return;
   __syncthreads();
+  if (args.shares > 1) {
+    if (!shared.add_blocks(args, at)) return;
+    __syncthreads();
+  }
   write_outputs(args, at, shared, roots);
 }
 
