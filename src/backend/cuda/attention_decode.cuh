@@ -234,8 +234,8 @@ struct ShareRing {
   __device__ void make() {
 #pragma unroll
     for (int place = 0; place < 2; ++place) {
-      make_barrier(full[place], split_warps);
-      make_barrier(taken[place], 1);
+      make_barrier(full[place], split_threads);
+      make_barrier(taken[place], warp_lanes);
     }
   }
 
@@ -244,16 +244,13 @@ struct ShareRing {
   __device__ void pass(int turn, const Put& put, const Take& take) {
     const int place = turn % 2;
     const unsigned parity = turn / 2 % 2;
-    const bool speaks = threadIdx.x % warp_lanes == 0;
     if (turn >= 2) wait_for(taken[place], parity ^ 1U);
     put(shares[place]);
-    __syncwarp();
-    if (speaks) arrive(full[place]);
+    arrive(full[place]);
     if (static_cast<int>(threadIdx.x) / warp_lanes != turn % split_warps) return;
     wait_for(full[place], parity);
     take(shares[place]);
-    __syncwarp();
-    if (speaks) arrive(taken[place]);
+    arrive(taken[place]);
   }
 
   Shares shares[2];

@@ -135,10 +135,7 @@ class Computer {
     queries_.weigh();
   }
 
-  __device__ __forceinline__ void leave(Barrier& empty) const {
-    __syncwarp();
-    if (threadIdx.x % warp_lanes == 0) arrive(empty);
-  }
+  __device__ __forceinline__ void leave(Barrier& empty) const { arrive(empty); }
 
   __device__ __forceinline__ void write() const {
     queries_.for_outputs([&](int half, int dim, float value, float next) {

@@ -53,7 +53,7 @@ struct WgmmaMemory {
   Barrier v_empty[S::value_stages];
 
   __device__ void make_barriers() {
-    constexpr int readers = compute_groups * group_threads / warp_lanes;
+    constexpr int readers = compute_groups * group_threads;
     for (int i = 0; i < S::key_stages; ++i) {
       make_barrier(k_full[i], group_threads + 1);  // the copies of each thread, and the step
       make_barrier(k_empty[i], readers);
