@@ -1,6 +1,9 @@
 // Products of the cuda backend against the reference, and a row's bits in any small batch. Skipped without a GPU.
 #include "backend/reference/reference_ops.h"
 #include "gpu.h"
+#ifdef PRECIS_HAS_CUDA
+#include "backend/cuda/several_rows.h"
+#endif
 
 namespace precis {
 namespace {
@@ -234,6 +237,24 @@ TEST_F(CudaLinearTest, SeveralRowsGiveEachRowTheSameBitsInAnyBatch) {
     }
   }
 }
+
+#ifdef PRECIS_HAS_CUDA
+// Which kernel has them decides their bits, so it must not be their number. Needs no GPU.
+TEST(CudaSeveralRowsTest, MatricesDecideWhetherFewRowsAreExact) {
+  for (const std::int32_t inputs : {2560, 6400, 8192, 14336, 65536}) {
+    for (const std::int32_t outputs : {64, 2560, 28672}) {
+      std::vector<bool> fits;
+      for (std::int32_t rows = 2; rows <= cuda::several_exact_rows; ++rows) {
+        cuda::SeveralRows several{.rows = rows, .inputs = inputs, .count = 1};
+        several.parts[0].outputs = outputs;
+        cuda::share_inputs(several);
+        fits.push_back(cuda::has_exact_room(several));
+      }
+      EXPECT_EQ(fits, std::vector<bool>(fits.size(), fits.front())) << inputs << " inputs, " << outputs << " outputs";
+    }
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace precis

@@ -5,8 +5,8 @@
 // row is cut is a function of its bounds alone, so its bits are the same whatever stands beside it.
 //
 // Rows of long runs (prompts) are computed by tensor cores in *tiles*: 128 queries, which are some rows times the query
-// heads of a KV head, go through the entries 64 at a time. They read bf16: K and V in e4m3 are widened before, those of
-// a call's long runs into scratch memory, as many runs, or KV heads of one, at a time as that holds.
+// heads of a KV head, go through the entries 64 or 128 at a time. They read bf16: K and V in e4m3 are widened before,
+// those of a call's long runs into scratch memory, as many runs, or KV heads of one, at a time as that holds.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -49,14 +49,6 @@ __device__ inline bool wants_sums(DrawWants wants) {
   return wants == DrawWants::candidates_and_sum || wants == DrawWants::id;
 }
 
-__device__ inline Key warp_largest(Key key) {
-#pragma unroll
-  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
-    key = max(key, __shfl_xor_sync(all_lanes, key, distance));
-  }
-  return key;
-}
-
 __device__ inline int warp_sum(int value) {
 #if __CUDA_ARCH__ >= 800
   return __reduce_add_sync(all_lanes, value);

@@ -1,11 +1,11 @@
 // Launches that overlap: a kernel may begin while the one before it in the stream still runs, which hides the time that
 // starting takes.
 //
-// Rules for kernels that are launched so: wait_for_previous() comes before anything is written and before anything is
-// read that a kernel wrote which may still run: one that was launched so itself, after the last plain launch or copy.
-// What comes before it may read weights, a step's inputs and what its first, plainly launched kernels wrote, and may
-// fetch K and V to the second-level cache. Every block calls it, so that a kernel ends after all that were launched
-// before it. let_next_begin() may come anywhere: the next one waits by itself.
+// Rules for kernels that are launched so: wait_for_previous() comes before anything is written, and before anything is
+// read that the kernels before it in the stream may still be writing. What comes before it may read weights, a step's
+// inputs and its rotation (their copy and kernel are followed by a plain launch, which waits for them), and may fetch K
+// and V to the second-level cache. Every block calls it, so that a kernel ends after all that were launched before it.
+// let_next_begin() may come anywhere: the next one waits by itself.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "backend/cuda/numbers.cuh"
+
 namespace precis::cuda {
 
 // A larger logit has a larger key, and of equal ones the smaller id; what is no number has 0, less than all others. No
@@ -22,6 +24,15 @@ __device__ inline std::int32_t id_of(unsigned long long key) {
 __device__ inline float logit_of(unsigned long long key) {
   const auto ordered = static_cast<std::uint32_t>(key >> 32);
   return __uint_as_float((ordered & 0x80000000U) != 0 ? ordered & 0x7fffffffU : ~ordered);
+}
+
+// Every lane gets the largest key of its warp.
+__device__ inline unsigned long long warp_largest(unsigned long long key) {
+#pragma unroll
+  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
+    key = max(key, __shfl_xor_sync(all_lanes, key, distance));
+  }
+  return key;
 }
 
 }  // namespace precis::cuda

@@ -16,10 +16,7 @@ constexpr int warps = threads / warp_lanes;
 // Every thread of the first warp gets the largest key of the block.
 __device__ inline unsigned long long block_largest(unsigned long long key) {
   __shared__ unsigned long long shared[warps];
-#pragma unroll
-  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
-    key = max(key, __shfl_xor_sync(all_lanes, key, distance));
-  }
+  key = warp_largest(key);
   if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = key;
   __syncthreads();
 #pragma unroll

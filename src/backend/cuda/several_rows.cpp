@@ -39,7 +39,8 @@ std::int64_t several_partials(const SeveralRows& args) {
 }
 
 bool has_exact_room(const SeveralRows& args) {
-  return 2 * args.rows * args.share_steps * several_step * 2 <= most_exact_bytes;
+  // Of as many rows as there may be: a row's bits must not depend on how many there are.
+  return 2 * several_exact_rows * args.share_steps * several_step * 2 <= most_exact_bytes;
 }
 
 }  // namespace precis::cuda

@@ -50,7 +50,7 @@ int several_tiles(const SeveralRows& args);
 void share_inputs(SeveralRows& args);
 // What `partials` must hold; none where inputs are not shared.
 std::int64_t several_partials(const SeveralRows& args);
-// Whether exact rows have room in a block's shared memory.
+// Whether exact rows have room in a block's shared memory; by the parts' shapes alone.
 bool has_exact_room(const SeveralRows& args);
 
 void launch_several_rows(const SeveralRows& args, cudaStream_t stream);
