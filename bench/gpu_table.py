@@ -110,6 +110,8 @@ class Measurement:
         command += ["-b", str(flags.piece), "--json"]
         if flags.kv_cache_dtype:
             command += ["--kv-cache-dtype", flags.kv_cache_dtype]
+        if flags.deterministic:
+            command.append("--deterministic")
         error = None
         try:
             output = run_program(command, flags.limit)
@@ -350,6 +352,7 @@ def read_flags():
     parser.add_argument("--piece", type=whole, default=2048, metavar="N", help="prompt tokens a step (default 2048)")
     parser.add_argument("--backend", default="cuda", metavar="NAME", help="as of precis (default cuda)")
     parser.add_argument("--kv-cache-dtype", metavar="TYPE", help="as of precis")
+    parser.add_argument("--deterministic", action="store_true", help="as of precis")
     parser.add_argument("--model", metavar="DIR", help="checkpoint for the time to start")
     parser.add_argument("--python", default=sys.executable, metavar="PROGRAM", help="a Python with torch, for the peer")
     parser.add_argument("--svg", metavar="FILE", help="write the plot there")

@@ -199,6 +199,7 @@ std::string bench_json(const BenchReport& report) {
       {"device", report.device},
       {"compute", report.options.compute},
       {"kv_cache_dtype", report.options.kv_cache_dtype},
+      {"deterministic", report.options.deterministic},
       {"piece", report.options.piece},
       {"read_bandwidth_gbs",
        {{"before", report.before.read_bandwidth / giga}, {"after", report.after.read_bandwidth / giga}}},

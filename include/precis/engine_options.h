@@ -35,6 +35,11 @@ struct EngineOptions {
   // rounded to nearest, without scales (numbers beyond 448 become 448). docs/quantization.md says what that costs.
   std::string kv_cache_dtype = "auto";
 
+  // A request's tokens and logits are the same bits alone and beside any others, whatever `piece` is, on a cached
+  // prefix, preempted or not. On cpu and reference that is so anyway, and this changes nothing; cuda computes rows in
+  // another way, which is slower for prompts and for several sequences (docs/architecture.md, "On a GPU").
+  bool deterministic = false;
+
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
   // checkpoint is opened, and only the quantized ones stay in memory (8.5 bits a weight; with "q4", 5 for most).
   // docs/quantization.md says what that costs. The numbers are those of a checkpoint that `precis quantize` writes.

@@ -15,7 +15,7 @@ namespace {
 
 #ifdef PRECIS_HAS_CUDA
 std::unique_ptr<Device> open_cuda(const BackendOptions& options) {
-  return cuda::open_cuda(options.exact_activations);
+  return cuda::open_cuda(options.exact_activations, options.deterministic);
 }
 
 // Nothing where there is no GPU, or one that cannot be opened.

@@ -12,6 +12,9 @@ struct BackendOptions {
   int threads = 0;  // 0: as many as there are processors for this process
   // Activations meet weights as floats, where they might be rounded to 16 bits to be faster.
   bool exact_activations = false;
+  // A row's bits follow from the row and RowRun::decoded alone, on every backend: on cuda that costs speed, the others
+  // are so anyway.
+  bool deterministic = false;
 };
 
 // `name`: "cuda", "cpu", "reference" or "auto": cuda where this build has it and the machine a GPU for it, else cpu.

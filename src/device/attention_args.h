@@ -64,6 +64,9 @@ struct RowRun {
   std::int32_t rows = 0;
   TrackPages text;
   TrackPages summary;
+  // These rows are decoded, others are a prompt's: said of a row alike whenever it is computed. Where
+  // Device::goes_by_decoded, it says which kernels attend; else nobody asks.
+  bool decoded = false;
 };
 
 // The longest page tables of some runs, up to a power of two: as many runs with as many rows and equal sizes may be

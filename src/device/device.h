@@ -65,6 +65,10 @@ class Device {
   // The operations run in the order in which they are called. Lives as long as the device.
   virtual Ops& ops() = 0;
 
+  // Whether a row's bits follow from the row and RowRun::decoded: then the same row must be marked alike in every step.
+  // False where they follow from the row alone, or are not promised to.
+  virtual bool goes_by_decoded() const { return false; }
+
   // Measures what the operations are held against, with all that they may use (threads, cores, instruction set). Takes
   // about a second, and memory far larger than the caches while it lasts. Throws Error when there is not so much.
   virtual DeviceSpeed measure() = 0;

@@ -36,7 +36,9 @@ void Inbox::wake() {
 }
 
 std::unique_ptr<Device> open_device(const EngineOptions& options) {
-  return open_backend(options.backend, {.threads = options.threads, .exact_activations = computes_exactly(options)});
+  return open_backend(options.backend, {.threads = options.threads,
+                                        .exact_activations = computes_exactly(options),
+                                        .deterministic = options.deterministic});
 }
 
 EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
@@ -48,7 +50,8 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
                                  kv_type(options))),
       plan_(spec_, geometry_, options.summary_delay) {
-  const SchedulerOptions scheduling = scheduler_options(options);
+  SchedulerOptions scheduling = scheduler_options(options);
+  scheduling.deterministic = device_->goes_by_decoded();
   const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
   const std::optional<DeviceMemory> memory = device_->memory();
   decoder_.emplace(spec_, weights_, geometry_, *device_, rows);

@@ -66,7 +66,7 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
   std::vector<std::int64_t> key = {number(pool), number(inputs_->base()), inputs.text_rows,
                                    static_cast<std::int64_t>(inputs.logit_rows.size()),
                                    static_cast<std::int64_t>(inputs.draws.size())};
-  for (const RowRun& run : inputs.runs.front()) key.push_back(run.rows);
+  for (const RowRun& run : inputs.runs.front()) key.insert(key.end(), {run.rows, run.decoded});
   for (const std::vector<RowRun>& runs : inputs.runs) {
     const TableSizes sizes = table_sizes(runs);
     key.insert(key.end(), {sizes.text, sizes.summary});

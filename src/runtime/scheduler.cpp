@@ -33,10 +33,10 @@ const std::vector<StepItem>& Scheduler::next() {
   budget_ = options_.piece;
   const std::vector<Sequence*> running = running_;  // placing may preempt
   for (Sequence* sequence : running) {
-    if (runs(*sequence) && sequence->pending() == 1) place(*sequence, 1);
+    if (runs(*sequence) && decodes(*sequence)) place(*sequence, 1);
   }
   for (Sequence* sequence : running) {
-    if (budget_ > 0 && runs(*sequence) && sequence->pending() > 1) place(*sequence, piece_of(*sequence));
+    if (budget_ > 0 && runs(*sequence) && !decodes(*sequence)) place(*sequence, piece_of(*sequence));
   }
   while (budget_ > 0 && admit()) {
   }
@@ -48,7 +48,8 @@ bool Scheduler::admit() {
   Sequence& sequence = *waiting_.front();
   const auto length = static_cast<std::int64_t>(sequence.ids.size());
   std::optional<PrefixMatch> match;
-  if (options_.prefix_cache && !sequence.all_logits) match = cache_.find(sequence.ids, length - 1);
+  const std::int64_t limit = options_.deterministic ? std::min(length - 1, sequence.prompt) : length - 1;
+  if (options_.prefix_cache && !sequence.all_logits) match = cache_.find(sequence.ids, limit);
   const std::int64_t needed = plan_.peak_pages(length, options_.piece) - (match ? match->kv.pages() : 0);
   while (pool_.free_pages() < needed && cache_.drop_oldest()) {
   }
@@ -78,8 +79,9 @@ bool Scheduler::place(Sequence& sequence, std::int64_t texts) {
     if (youngest == &sequence) return false;
   }
   StepItem item{.sequence = &sequence, .texts = texts, .summarised_to = summarised_to, .copies = {}};
+  if (options_.deterministic) item.decoded_from = sequence.prompt;
   sequence.kv.prepare(write, item.copies);
-  if (sequence.pending() > 1) budget_ -= texts;
+  if (!decodes(sequence)) budget_ -= texts;
   sequence.started = true;
   items_.push_back(std::move(item));
   return true;
@@ -125,15 +127,24 @@ void Scheduler::abandon() {
 
 void Scheduler::keep_snapshot(const Sequence& sequence) {
   if (!options_.prefix_cache || !sequence.keeps_prefix || sequence.computed == 0) return;
-  const auto end = sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.computed);
-  cache_.insert({.ids = {sequence.ids.begin(), end},
-                 .lowest = plan_.lowest_restart(sequence.computed),
-                 .summarised = sequence.summarised,
-                 .kv = sequence.kv.share()});
+  const std::int64_t tokens = options_.deterministic ? std::min(sequence.computed, sequence.prompt) : sequence.computed;
+  const std::int64_t lowest = plan_.lowest_restart(sequence.computed);
+  if (lowest > tokens) return;
+  SequenceKv kv = sequence.kv.share();
+  const std::int64_t summarised = std::min(sequence.summarised, spec_.chunk.complete(tokens));
+  if (tokens < sequence.computed) kv.truncate(tokens, summarised * spec_.chunk.summary);
+  const auto end = sequence.ids.begin() + static_cast<std::ptrdiff_t>(tokens);
+  cache_.insert({.ids = {sequence.ids.begin(), end}, .lowest = lowest, .summarised = summarised, .kv = std::move(kv)});
+}
+
+bool Scheduler::decodes(const Sequence& sequence) const {
+  return sequence.pending() == 1 || (options_.deterministic && sequence.computed >= sequence.prompt);
 }
 
 std::int64_t Scheduler::piece_of(const Sequence& sequence) const {
+  if (decodes(sequence)) return 1;
   std::int64_t texts = std::min(budget_, sequence.pending());
+  if (options_.deterministic) texts = std::min(texts, sequence.prompt - sequence.computed);
   if (options_.prefix_cache && options_.prefix_distance > 0 && plan_.has_windows()) {
     texts = std::min(texts, options_.prefix_distance - sequence.computed % options_.prefix_distance);
   }

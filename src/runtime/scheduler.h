@@ -23,6 +23,9 @@ struct SchedulerOptions {
   std::int64_t summary_delay = 0;  // complete chunks that may be owed while decoding
   bool prefix_cache = true;
   std::int64_t prefix_distance = 2048;  // tokens between snapshots in a prompt where there are windows; 0: none
+  // Device::goes_by_decoded: what was decoded is marked so and computed one token a step, also after a preemption, and
+  // only what was computed as a prompt is taken from the prefix cache, as part of a prompt.
+  bool deterministic = false;
 };
 
 // Rows that a step can have at most under these options.
@@ -61,6 +64,8 @@ class Scheduler {
   void preempt(Sequence& sequence);
   void restore(Sequence& sequence, PrefixMatch match);
   void keep_snapshot(const Sequence& sequence);
+  // Whether the next step has one token of it, and not a piece of its prompt.
+  bool decodes(const Sequence& sequence) const;
   std::int64_t piece_of(const Sequence& sequence) const;
   std::int64_t summarised_after(const Sequence& sequence, std::int64_t texts) const;
   KvWrite write_of(const Sequence& sequence, std::int64_t texts, std::int64_t summarised_to) const;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "kv/sequence_kv.h"
@@ -32,6 +33,8 @@ struct StepItem {
   std::int64_t texts = 0;          // text rows, from sequence->computed on
   std::int64_t summarised_to = 0;  // summary rows of chunks [sequence->summarised, summarised_to)
   std::vector<PageCopy> copies;
+  // Text rows from this index on are marked as decoded (RowRun), and summary rows of chunks that end behind it.
+  std::int64_t decoded_from = std::numeric_limits<std::int64_t>::max();
 
   // The step ends at the sequence's last id: the next one can be chosen.
   bool completes() const { return texts == sequence->pending(); }

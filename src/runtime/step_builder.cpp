@@ -1,5 +1,7 @@
 #include "runtime/step_builder.h"
 
+#include <algorithm>
+
 #include "attention/visible_set.h"
 #include "base/checked.h"
 #include "model/positions.h"
@@ -17,7 +19,7 @@ class StepBuilder {
 
   void add_texts(std::size_t index, const StepItem& item) {
     const Sequence& sequence = *item.sequence;
-    begin_run(item.texts, sequence);
+    begin_runs(sequence, sequence.computed, sequence.computed + item.texts, item.decoded_from, 1);
     for (std::int64_t text = sequence.computed; text < sequence.computed + item.texts; ++text) {
       const bool last = text + 1 == static_cast<std::int64_t>(sequence.ids.size());
       if (last || sequence.all_logits) {
@@ -39,9 +41,9 @@ class StepBuilder {
 
   void add_summaries(const StepItem& item) {
     const Sequence& sequence = *item.sequence;
-    const std::int64_t rows = (item.summarised_to - sequence.summarised) * spec_.chunk.summary;
-    if (rows == 0) return;
-    begin_run(rows, sequence);
+    if (item.summarised_to == sequence.summarised) return;
+    begin_runs(sequence, sequence.summarised, item.summarised_to, spec_.chunk.complete(item.decoded_from),
+               spec_.chunk.summary);
     for (std::int64_t of = sequence.summarised; of < item.summarised_to; ++of) {
       for (std::int64_t index = 0; index < spec_.chunk.summary; ++index) add_summary(sequence, of, index);
     }
@@ -61,16 +63,27 @@ class StepBuilder {
     }
   }
 
-  void begin_run(std::int64_t rows, const Sequence& sequence) {
+  // Of tokens, or chunks, [from, to), each of which has `rows_each` rows: those from `decoded_from` on have a run of
+  // their own.
+  void begin_runs(const Sequence& sequence, std::int64_t from, std::int64_t to, std::int64_t decoded_from,
+                  std::int64_t rows_each) {
+    const std::int64_t cut = std::clamp(decoded_from, from, to);
+    const std::int64_t prompt_rows = (cut - from) * rows_each;
+    if (cut > from) begin_run(sequence, inputs().rows(), prompt_rows, false);
+    if (to > cut) begin_run(sequence, inputs().rows() + prompt_rows, (to - cut) * rows_each, true);
+  }
+
+  void begin_run(const Sequence& sequence, std::int64_t first_row, std::int64_t rows, bool decoded) {
     const auto track = [](const PageTable& table) {
       return TrackPages{table.pages().data(), narrow<std::int32_t>(table.first_page()),
                         narrow<std::int32_t>(table.pages().size())};
     };
     for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
-      inputs().runs[group].push_back({.first_row = narrow<std::int32_t>(inputs().rows()),
+      inputs().runs[group].push_back({.first_row = narrow<std::int32_t>(first_row),
                                       .rows = narrow<std::int32_t>(rows),
                                       .text = track(sequence.kv.text(group)),
-                                      .summary = track(sequence.kv.summary(group))});
+                                      .summary = track(sequence.kv.summary(group)),
+                                      .decoded = decoded});
     }
   }
 

@@ -131,6 +131,22 @@ class MirrorOps final : public Ops {
     finish({&y});
   }
 
+  void mlp(const MlpArgs& args) override {
+    const std::int64_t hidden = args.gate.weight.inputs;
+    MlpArgs on_device = args;
+    Mirror x(*this, args.x, args.rows * hidden);
+    on_device.x = x.device();
+    for (LinearWeights* weights : {&on_device.gate, &on_device.up, &on_device.down}) {
+      weights->bias = copy(weights->bias, weights->weight.outputs);
+      weights->weight = copy(weights->weight);
+    }
+    on_device.norm.weight = copy(args.norm.weight, hidden);
+    Mirror gated(*this, args.gated, args.rows * args.gate.weight.outputs);
+    on_device.gated = gated.device();
+    ops_.mlp(on_device);
+    finish({&x});
+  }
+
   void gather(const GatherArgs& args) override {
     std::int64_t rows = 0;
     for (std::int64_t i = 0; i < args.count; ++i) rows = std::max<std::int64_t>(rows, args.rows[i] + 1);

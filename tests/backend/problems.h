@@ -167,6 +167,9 @@ class AttentionProblem {
     scale_ = score_scale / std::sqrt(static_cast<float>(shape.head_dim));
   }
 
+  // Marks a sequence's rows as decoded.
+  void mark_decoded(std::size_t sequence) { runs_[sequence].decoded = true; }
+
   std::int64_t rows() const { return static_cast<std::int64_t>(bounds_.size()); }
   std::int64_t row_width() const { return shape_.heads * shape_.head_dim; }
 

@@ -53,6 +53,7 @@ class Scenario {
   void arrive();
   void cancel();
   bool step();
+  bool decodes(const Sequence& sequence) const;
   std::vector<Before> running() const;
   void check_choice(const std::vector<Before>& before, const std::vector<StepItem>& items);
   void check_sizes(const std::vector<StepItem>& items) const;
@@ -84,7 +85,8 @@ inline SchedulerOptions Scenario::random_options(Random& random, const ModelSpec
           .max_sequences = random.between(1, 7),
           .summary_delay = spec.chunk.any() ? random.between(0, 4) : 0,
           .prefix_cache = random.chance(0.6),
-          .prefix_distance = random.pick<std::int64_t>({0, 1, 16, 50, 2048})};
+          .prefix_distance = random.pick<std::int64_t>({0, 1, 16, 50, 2048}),
+          .deterministic = random.chance(0.4)};
 }
 
 inline Scenario::Scenario(std::uint64_t seed)
@@ -96,13 +98,14 @@ inline Scenario::Scenario(std::uint64_t seed)
   if (spec_.summary && random_.chance(0.3)) spec_.summary->text_positions = TextPositions::inner_chunk;
   plan_arrivals();
   scheduler_ = std::make_unique<Scheduler>(options_, spec_, plan_, *pool_);
-  model_ = std::make_unique<ShadowModel>(spec_, geometry_, *pool_);
+  model_ = std::make_unique<ShadowModel>(spec_, geometry_, *pool_, options_.deterministic);
 }
 
 inline std::string Scenario::description() const {
-  return fmt::format("{}, page {}, {} pages, piece {}, {} sequences, delay {}, cache {} at {}", describe(spec_),
-                     geometry_.page_entries, pool_->total_pages(), options_.piece, options_.max_sequences,
-                     options_.summary_delay, options_.prefix_cache, options_.prefix_distance);
+  return fmt::format("{}, page {}, {} pages, piece {}, {} sequences, delay {}, cache {} at {}, deterministic {}",
+                     describe(spec_), geometry_.page_entries, pool_->total_pages(), options_.piece,
+                     options_.max_sequences, options_.summary_delay, options_.prefix_cache, options_.prefix_distance,
+                     options_.deterministic);
 }
 
 // The pool is just large enough for the longest sequence alone, or up to three times as large.
@@ -195,10 +198,15 @@ inline void Scenario::remove(Member& member) {
   live_.remove_if([&](const auto& one) { return one.get() == &member; });
 }
 
+// An answer goes on by a token a step, in deterministic mode also when it is computed again.
+inline bool Scenario::decodes(const Sequence& sequence) const {
+  return sequence.pending() == 1 || (options_.deterministic && sequence.computed >= sequence.prompt);
+}
+
 inline std::vector<Scenario::Before> Scenario::running() const {
   std::vector<Before> before;
   for (Member* member : order_) {
-    before.push_back({member, member->sequence.preemptions, member->sequence.pending() == 1});
+    before.push_back({member, member->sequence.preemptions, decodes(member->sequence)});
   }
   return before;
 }
@@ -283,7 +291,7 @@ inline void Scenario::check_sizes(const std::vector<StepItem>& items) const {
     if (item.texts < 1 || item.texts > item.sequence->pending()) fail("{} text rows", item.texts);
     if (item.sequence->all_logits && item.sequence->reused > 0) fail("reused although all logits are wanted");
     rows += item.texts + (item.summarised_to - item.sequence->summarised) * spec_.chunk.summary;
-    if (item.sequence->pending() > 1) prompts += item.texts;
+    if (!decodes(*item.sequence)) prompts += item.texts;
   }
   if (static_cast<std::int64_t>(seen.size()) > options_.max_sequences) fail("{} sequences", seen.size());
   if (prompts > options_.piece) fail("{} text tokens of prompts", prompts);

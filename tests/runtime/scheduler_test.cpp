@@ -216,6 +216,55 @@ TEST_F(SchedulerTest, SnapshotsAtADistanceLetLaterPromptsSetInEarlier) {
   EXPECT_EQ(sequences_[1].reused, 16);
 }
 
+TEST_F(SchedulerTest, InDeterministicModeAnAnswerIsDecodedAgain) {
+  open({{}}, {}, {.piece = 5, .max_sequences = 3, .prefix_cache = false, .deterministic = true}, 6);
+  add(8);
+  add(7);
+  EXPECT_EQ(step(), (Texts{5, 0}));
+  EXPECT_EQ(step(), (Texts{3, 2}));
+  EXPECT_EQ(step(), (Texts{1, 5}));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(step(), (Texts{1, 1}));
+  EXPECT_EQ(step(), (Texts{1, 1}));
+  EXPECT_EQ(step(), (Texts{1, 0}));  // 13 tokens and 12 do not fit 6 pages
+  ASSERT_EQ(sequences_[1].preemptions, 1);
+  scheduler_->remove(sequences_[0]);
+  EXPECT_EQ(step(), (Texts{0, 5}));
+  EXPECT_EQ(step(), (Texts{0, 2}));  // the prompt's end
+  add(4);
+  EXPECT_EQ(step(), (Texts{0, 1, 4}));  // the answer again, which takes nothing of the piece
+  for (const StepItem& item : scheduler_->next()) EXPECT_EQ(item.decoded_from, item.sequence->prompt);
+  scheduler_->commit();
+}
+
+TEST_F(SchedulerTest, InDeterministicModeOnlyPromptsAreReused) {
+  open({{}}, {}, {.piece = 100, .max_sequences = 3, .prefix_cache = true, .deterministic = true}, 100);
+  Sequence& first = add(20);
+  for (int i = 0; i < 8; ++i) step();
+  const std::vector<std::int32_t> ids = first.ids;
+  scheduler_->remove(first);
+  Sequence& turn = add(1);  // prompt and answer, and more
+  turn.ids = ids;
+  turn.ids.push_back(900);
+  turn.prompt = static_cast<std::int64_t>(turn.ids.size());
+  step();
+  EXPECT_EQ(turn.reused, 20);
+  // What was a prompt's is not an answer's.
+  Sequence& answer = add(1);
+  answer.ids = ids;
+  answer.prompt = 10;
+  step();
+  EXPECT_EQ(answer.reused, 10);
+}
+
+// The pages at an answer's end begin behind its prompt.
+TEST_F(SchedulerTest, InDeterministicModeWindowsAfterThePromptAreNotKept) {
+  open({{Sight::window, 4}}, {}, {.piece = 100, .max_sequences = 3, .prefix_distance = 4, .deterministic = true}, 100);
+  add(10);
+  for (int i = 0; i < 12; ++i) step();
+  scheduler_->remove(sequences_[0]);
+  EXPECT_EQ(scheduler_->cache().snapshots(), 3U);  // at 4, 8 and 10
+}
+
 TEST_F(SchedulerTest, SummariesComeWithTheirChunkOrAreOwed) {
   open({{Sight::summary, 4}}, {2, 1}, {.piece = 100, .max_sequences = 1, .summary_delay = 2, .prefix_cache = false},
        400);

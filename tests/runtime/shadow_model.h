@@ -1,6 +1,7 @@
 // A model without arithmetic. Instead of K and V each entry of the pool holds a tag that says whose it is: a hash of
 // the ids up to it, of its group and of its track. Whatever a row would read is held against the tag that it must find:
-// a stale, foreign, missing or shared-and-overwritten entry cannot pass.
+// a stale, foreign, missing or shared-and-overwritten entry cannot pass. In deterministic mode it says too whether it
+// was decoded (RowRun), and must have been if it lies behind the reader's prompt, and not otherwise.
 #pragma once
 
 #include <algorithm>
@@ -24,10 +25,11 @@ inline std::uint64_t scrambled(std::uint64_t value) {
 
 class ShadowModel {
  public:
-  ShadowModel(const ModelSpec& spec, const KvGeometry& geometry, const PagePool& pool)
+  ShadowModel(const ModelSpec& spec, const KvGeometry& geometry, const PagePool& pool, bool deterministic)
       : spec_(spec),
         geometry_(geometry),
         pool_(pool),
+        deterministic_(deterministic),
         memory_(static_cast<std::size_t>(pool.total_pages() * geometry.page_entries), 0) {}
 
   // Computes a step as a decoder would: copies, writes, reads. Throws Error when anything is not as it must be. The
@@ -36,6 +38,10 @@ class ShadowModel {
     const Step step = build_step(items, spec_, geometry_);
     const std::vector<Row> rows = rows_of(items);
     check_rows(step.inputs, rows);
+    for (const StepItem& item : items) {
+      const Sequence& sequence = *item.sequence;
+      if (item.texts > 1 && is_decoded(sequence, sequence.computed + item.texts)) fail("an answer in a piece");
+    }
     copy(step.inputs.copies);
     for (std::size_t group = 0; group < geometry_.groups.size(); ++group) write(step.inputs, rows, group);
     for (std::size_t group = 0; group < geometry_.groups.size(); ++group) read(step.inputs, rows, group);
@@ -96,13 +102,19 @@ class ShadowModel {
 
   void write(const StepInputs& inputs, const std::vector<Row>& rows, std::size_t group) {
     if (inputs.slots[group].size() != rows.size()) fail("group {}: {} slots", group, inputs.slots[group].size());
+    std::vector<bool> decoded;
+    for (const RowRun& run : inputs.runs[group])
+      decoded.insert(decoded.end(), static_cast<std::size_t>(run.rows), run.decoded);
+    if (decoded.size() != rows.size()) fail("group {}: runs cover {} of {} rows", group, decoded.size(), rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::int64_t slot = inputs.slots[group][i];
       const std::int32_t holders = pool_.holders(static_cast<PageId>(slot / geometry_.page_entries));
       if (holders != 1) fail("row {} writes to a page that {} hold", i, holders);
-      memory_[static_cast<std::size_t>(slot)] =
-          rows[i].summary ? summary_tag(*rows[i].sequence, group, rows[i].chunk * spec_.chunk.summary + rows[i].index)
-                          : text_tag(*rows[i].sequence, group, rows[i].index);
+      const Sequence& sequence = *rows[i].sequence;
+      const std::int64_t entry = rows[i].summary ? rows[i].chunk * spec_.chunk.summary + rows[i].index : rows[i].index;
+      const std::uint64_t tag =
+          rows[i].summary ? summary_tag(sequence, group, entry) : text_tag(sequence, group, entry);
+      memory_[static_cast<std::size_t>(slot)] = marked(tag, decoded[i]);
     }
   }
 
@@ -118,10 +130,13 @@ class ShadowModel {
         const RowBounds expected = visible(spec_.rules[rule], rows[next]);
         if (!same(bounds.text, expected.text) || !same(bounds.summary, expected.summary)) fail("row {}: bounds", next);
         for (std::int32_t entry = bounds.text.low; entry < bounds.text.high; ++entry) {
-          expect(run.text, sequence.kv.text(group), entry, text_tag(sequence, group, entry), "text");
+          expect(run.text, sequence.kv.text(group), entry,
+                 marked(text_tag(sequence, group, entry), is_decoded(sequence, entry + 1)), "text");
         }
         for (std::int32_t entry = bounds.summary.low; entry < bounds.summary.high; ++entry) {
-          expect(run.summary, sequence.kv.summary(group), entry, summary_tag(sequence, group, entry), "summary");
+          const std::int64_t end = (entry / spec_.chunk.summary + 1) * spec_.chunk.text;
+          expect(run.summary, sequence.kv.summary(group), entry,
+                 marked(summary_tag(sequence, group, entry), is_decoded(sequence, end)), "summary");
         }
       }
     }
@@ -182,6 +197,10 @@ class ShadowModel {
     return known;
   }
 
+  // Whether what ends with text token `end` - 1 is not of the prompt.
+  bool is_decoded(const Sequence& sequence, std::int64_t end) const { return deterministic_ && end > sequence.prompt; }
+  static std::uint64_t marked(std::uint64_t tag, bool decoded) { return decoded ? ~tag : tag; }
+
   std::uint64_t text_tag(const Sequence& sequence, std::size_t group, std::int64_t entry) {
     return scrambled(hashes(sequence)[static_cast<std::size_t>(entry)] + 2 * group);
   }
@@ -195,6 +214,7 @@ class ShadowModel {
   const ModelSpec& spec_;
   const KvGeometry& geometry_;
   const PagePool& pool_;
+  const bool deterministic_;
   std::vector<std::uint64_t> memory_;  // [pages * page_entries]
   std::map<const Sequence*, std::vector<std::uint64_t>> hashes_;
   std::int64_t copied_ = 0;

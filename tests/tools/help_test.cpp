@@ -50,6 +50,7 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--backend",
                                   "--compute",
                                   "--kv-cache-dtype",
+                                  "--deterministic",
                                   "--weights",
                                   "--piece",
                                   "--batch-size",

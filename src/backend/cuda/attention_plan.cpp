@@ -56,18 +56,20 @@ WidenedParts widened_parts(const WidenArgs& args) {
 
 }  // namespace
 
-AttentionPlan::AttentionPlan() {
+AttentionPlan::AttentionPlan(bool deterministic) : deterministic_(deterministic) {
   int device = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
 }
 
 // Sizes are rounded up as TableSizes are, so that what is recorded holds until these change.
-AttentionPlan::Widening AttentionPlan::plan_widening(const AttentionArgs& args, const TableSizes& sizes) {
+AttentionPlan::Widening AttentionPlan::plan_widening(const AttentionArgs& args, const TableSizes& sizes) const {
   Widening plan{.text_places = sizes.text, .run_places = sizes.text + sizes.summary};
   plan.page_bytes = 2 * args.kv.page_entries * args.kv.head_dim * size_of(DType::bf16);
   const std::int64_t head_bytes = std::max<std::int64_t>(plan.run_places * plan.page_bytes, 1);
   plan.heads = std::min(most_widened_bytes / head_bytes, args.kv.kv_heads);
+  // The longest table of a step must not decide by which way the others' rows go: a head takes what it takes.
+  if (deterministic_) plan.heads = std::max<std::int64_t>(plan.heads, 1);
   plan.runs = std::clamp<std::int64_t>(most_widened_bytes / (head_bytes * args.kv.kv_heads), 1, most_pieces);
   return plan;
 }
@@ -76,11 +78,12 @@ bool AttentionPlan::fits_tiles(const AttentionArgs& args, const RowRun& run) con
   const std::int64_t group = group_of(args);
   const std::int64_t dim = args.kv.head_dim;
   const bool has_kernel = dim == 64 || dim == 80 || dim == 96 || dim == 128 || dim == 256;
-  if (!has_kernel || group > tile_queries) return false;
+  if (!has_kernel || group > tile_queries || args.kv.type == DType::f32) return false;
+  if (deterministic_) return !run.decoded;
   if (args.kv.type == DType::f8_e4m3) {
     return widening_.heads > 0 && run.rows >= few_widened_rows && run.rows * group >= few_widened_queries;
   }
-  return args.kv.type == DType::bf16 && run.rows > 1 && run.rows * group > few_queries;
+  return run.rows > 1 && run.rows * group > few_queries;
 }
 
 AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {

@@ -7,6 +7,9 @@
 // Rows of long runs (prompts) are computed by tensor cores in *tiles*: 128 queries, which are some rows times the query
 // heads of a KV head, go through the entries 64 or 128 at a time. They read bf16: K and V in e4m3 are widened before,
 // those of a call's long runs into scratch memory, as many runs, or KV heads of one, at a time as that holds.
+//
+// Both give a row bits that follow from the row alone, but not the same ones. In deterministic mode the way is
+// therefore not chosen by a run's length: RowRun::decoded says it.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -108,7 +111,8 @@ void launch_tile_attention(const TileArgs& args, cudaStream_t stream);
 
 class AttentionPlan {
  public:
-  AttentionPlan();
+  // `deterministic` as in BackendOptions.
+  explicit AttentionPlan(bool deterministic);
 
   void make(const AttentionArgs& args);
 
@@ -135,7 +139,7 @@ class AttentionPlan {
     std::int64_t runs = 0;        // at a time, at most
   };
 
-  static Widening plan_widening(const AttentionArgs& args, const TableSizes& sizes);
+  Widening plan_widening(const AttentionArgs& args, const TableSizes& sizes) const;
   bool fits_tiles(const AttentionArgs& args, const RowRun& run) const;
   AttentionBatch empty_batch(const AttentionArgs& args) const;
   void add_split(const AttentionArgs& args, std::int32_t run);
@@ -143,6 +147,7 @@ class AttentionPlan {
   void finish_splits(const AttentionArgs& args);
   void finish_tiles(const AttentionArgs& args);
 
+  const bool deterministic_;
   std::int32_t processors_ = 0;
   std::int32_t most_rows_ = 0;  // of a split batch, for its partials to stay small
   std::int32_t stretches_ = 0;  // of a row at most, by the pages that there are

@@ -14,7 +14,10 @@ namespace {
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(bool exact_activations) : stream_(std::make_shared<Stream>()), ops_(stream_, exact_activations) {
+  CudaDevice(bool exact_activations, bool deterministic)
+      : deterministic_(deterministic),
+        stream_(std::make_shared<Stream>()),
+        ops_(stream_, exact_activations, deterministic) {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
     name_ = properties.name;
@@ -34,10 +37,12 @@ class CudaDevice final : public Device {
     return buffer;
   }
   Ops& ops() override { return ops_; }
+  bool goes_by_decoded() const override { return deterministic_; }
   DeviceSpeed measure() override { return measure_speed(stream_, ops_.products()); }
   double measure_read() override { return measure_read_speed(stream_); }
 
  private:
+  const bool deterministic_;
   std::shared_ptr<Stream> stream_;
   CudaOps ops_;
   std::string name_;
@@ -85,9 +90,9 @@ std::string why_unusable() {
   return why;
 }
 
-std::unique_ptr<Device> open_cuda(bool exact_activations) {
+std::unique_ptr<Device> open_cuda(bool exact_activations, bool deterministic) {
   if (const std::string why = why_unusable(); !why.empty()) fail("backend: cuda: {}", why);
-  return std::make_unique<CudaDevice>(exact_activations);
+  return std::make_unique<CudaDevice>(exact_activations, deterministic);
 }
 
 }  // namespace precis::cuda

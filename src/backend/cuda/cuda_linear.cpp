@@ -69,6 +69,7 @@ void for_formats(std::span<const LinearPart> parts, const Each& each) {
 
 void CudaOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
+  if (deterministic_) return linear_alike(args);
   if (takes_several(args)) return linear_several(args, {});
   if (args.rows <= few_rows) return linear_few(args);
   for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
@@ -93,24 +94,24 @@ void CudaOps::gate_up(const GateUpArgs& args) {
     const LinearArgs products{
         .x = args.x + first * gate.inputs, .x_stride = gate.inputs, .rows = rows, .parts = parts, .norm = args.norm};
     if (alike && takes_several(products) && launch_several(products, parts, {.gated = true})) return;
-    if (alike && rows <= few_rows && has_chunks(gate.format, gate.inputs)) {
-      return launch_few_gated_rows(few_rows_of(products, parts), stream());
+    if (alike && takes_few(rows) && has_chunks(gate.format, gate.inputs)) {
+      return launch_few_gated_rows(few_rows_of(normed_before(products), parts), stream());
     }
     parts[1].y = ups_.get<float>(rows * width);
     linear(products);
     launch_gate(y, parts[1].y, y, rows * width, stream());
   };
-  for (std::int64_t row = 0; row < args.rows; row += rows_at_a_time) {
-    do_rows(row, std::min(rows_at_a_time, args.rows - row));
+  for (std::int64_t row = 0; row < args.rows; row += rows_at_once()) {
+    do_rows(row, std::min(rows_at_once(), args.rows - row));
   }
 }
 
 void CudaOps::mlp(const MlpArgs& args) {
   const WeightView& down = args.down.weight;
   const Operand operand = operand_of(down.format, exact_activations_);
-  if (args.rows <= few_rows || operand == Operand::f32 || down.inputs % 4 != 0) return Ops::mlp(args);
-  for (std::int64_t first = 0; first < args.rows; first += rows_at_a_time) {
-    const std::int64_t rows = std::min(rows_at_a_time, args.rows - first);
+  if (operand == Operand::f32 || takes_floats(down, args.rows)) return Ops::mlp(args);
+  for (std::int64_t first = 0; first < args.rows; first += rows_at_once()) {
+    const std::int64_t rows = std::min(rows_at_once(), args.rows - first);
     const RoundedRows gates = rounded_gates(args, first, rows);
     const LinearPart part{down, args.down.bias, args.x + first * down.outputs, down.outputs};
     const LinearArgs products{.x = args.gated + first * down.inputs,
@@ -144,16 +145,31 @@ RoundedRows CudaOps::rounded_gates(const MlpArgs& args, std::int64_t first, std:
   return {static_cast<const std::byte*>(to), operand};
 }
 
+bool CudaOps::takes_few(std::int64_t rows) const {
+  return rows <= few_rows || deterministic_;
+}
+
+std::int64_t CudaOps::rows_at_once() const {
+  return deterministic_ ? most_several_rows : rows_at_a_time;
+}
+
+bool CudaOps::takes_floats(const WeightView& down, std::int64_t rows) const {
+  if (down.inputs % 4 != 0) return true;
+  return deterministic_ ? is_quantized(down.format) || !has_chunks(down.format, down.inputs) : rows <= few_rows;
+}
+
 void CudaOps::linear_few(const LinearArgs& args) {
   for_formats(args.parts, [&](auto parts) { launch_few_rows(few_rows_of(args, parts), stream()); });
 }
 
 bool CudaOps::takes_several(const LinearArgs& args) const {
-  if (exact_activations_ || args.rows < least_several_rows || args.rows > most_several_rows) return false;
+  if (exact_activations_ || args.rows > most_several_rows) return false;
+  if (args.rows < least_several_rows && !deterministic_) return false;
   return std::ranges::all_of(args.parts, [&](const LinearPart& part) {
     const WeightFormat format = part.weight.format;
     // Fewer rows of f16 have a kernel of their own, which rounds nothing.
-    const bool is_for = format == WeightFormat::bf16 || (format == WeightFormat::f16 && args.rows > few_rows);
+    const bool is_for =
+        format == WeightFormat::bf16 || (format == WeightFormat::f16 && (args.rows > few_rows || deterministic_));
     return is_for && has_chunks(format, part.weight.inputs);
   });
 }
@@ -168,7 +184,7 @@ bool CudaOps::launch_several(const LinearArgs& args, std::span<const LinearPart>
   several.accumulate = args.accumulate;
   for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
   share_inputs(several);
-  if (args.rows <= several_exact_rows) {
+  if (args.rows <= several_exact_rows && !deterministic_) {
     const auto is_aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
     if (!is_aligned(args.x) || args.x_stride % 4 != 0 || !is_aligned(args.norm.weight) || !has_exact_room(several)) {
       return false;

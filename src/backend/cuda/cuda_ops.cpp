@@ -20,15 +20,17 @@ void expect_head(const KvView& kv) {
 
 }  // namespace
 
-CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations)
+CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations, bool deterministic)
     : stream_(stream),
       exact_activations_(exact_activations),
+      deterministic_(deterministic),
       staging_(stream),
       products_(stream),
       activations_(stream),
       weights_(stream),
       ups_(stream),
       gates_(stream),
+      attention_(deterministic),
       partials_(stream),
       counters_(stream),
       widened_(stream),
@@ -39,6 +41,12 @@ void CudaOps::embed(const EmbedArgs& args) {
 }
 
 void CudaOps::rms_norm(const RmsNormArgs& args) {
+  if (args.rows == 0) return;
+  if (deterministic_) {
+    // In the order of norms on the way into products: a step has one or the other, by the rows that it has.
+    return launch_norm_round(args.x, args.width, args.rows, args.width, {args.weight, args.epsilon}, Operand::f32,
+                             args.y, stream());
+  }
   launch_rms_norm(args, stream());
 }
 

@@ -18,8 +18,8 @@ struct RoundedRows {
 
 class CudaOps final : public Ops {
  public:
-  // `exact_activations` as in BackendOptions.
-  CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations);
+  // `exact_activations` and `deterministic` as in BackendOptions.
+  CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations, bool deterministic);
 
   MatrixProducts& products() { return products_; }
 
@@ -42,7 +42,17 @@ class CudaOps final : public Ops {
  private:
   // For blocks to count themselves.
   std::int32_t* counters(std::int64_t count);
+  // deterministic_linear.cpp: linear() in deterministic mode.
+  void linear_alike(const LinearArgs& args);
+  // In deterministic mode the same products of rows that are normed by now; else `args`. For few_rows.cu.
+  LinearArgs normed_before(const LinearArgs& args);
   // cuda_linear.cpp
+  // Whether so many rows are for few_rows.cu where they are not for several_rows.cu.
+  bool takes_few(std::int64_t rows) const;
+  // Rows that products take at a time.
+  std::int64_t rows_at_once() const;
+  // Whether the second half of an MLP takes the first one, of so many rows, as floats.
+  bool takes_floats(const WeightView& down, std::int64_t rows) const;
   void linear_few(const LinearArgs& args);
   // Whether these are for several_rows.cu.
   bool takes_several(const LinearArgs& args) const;
@@ -65,6 +75,7 @@ class CudaOps final : public Ops {
 
   const std::shared_ptr<Stream> stream_;
   const bool exact_activations_;
+  const bool deterministic_;
   StagingRing staging_;
   std::shared_ptr<std::byte> readback_;  // pinned
   std::int64_t readback_bytes_ = 0;
