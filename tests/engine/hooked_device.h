@@ -1,6 +1,7 @@
 // A cpu device that tests stand in front of: it says how much memory it has, and every operation can be made to fail.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,8 @@ namespace precis::test {
 // What tests set; shared with the test, for the engine owns the device. Called on the engine's thread.
 struct DeviceHooks {
   std::optional<DeviceMemory> memory;
+  // Decoded rows (RowRun) get other bits from attention than a prompt's.
+  bool goes_by_decoded = false;
   std::function<void(std::string_view operation)> before = [](std::string_view) {};
 };
 
@@ -29,7 +32,16 @@ class HookedOps final : public Ops {
   void gate_up(const GateUpArgs& args) override { before("gate_up"), ops_.gate_up(args); }
   void rotation(const RotationArgs& args) override { before("rotation"), ops_.rotation(args); }
   void place(const PlaceArgs& args) override { before("place"), ops_.place(args); }
-  void attention(const AttentionArgs& args) override { before("attention"), ops_.attention(args); }
+  void attention(const AttentionArgs& args) override {
+    before("attention"), ops_.attention(args);
+    if (!hooks_->goes_by_decoded) return;
+    const std::int64_t width = args.heads * args.kv.head_dim;
+    for (const RowRun& run : args.runs) {
+      if (!run.decoded) continue;
+      float* out = args.out + run.first_row * width;
+      std::for_each(out, out + run.rows * width, [](float& value) { value *= 1.01F; });
+    }
+  }
   void gather(const GatherArgs& args) override { before("gather"), ops_.gather(args); }
   void most_likely(const MostLikelyArgs& args) override { before("most_likely"), ops_.most_likely(args); }
   void draw(const DrawArgs& args) override { before("draw"), ops_.draw(args); }
@@ -62,6 +74,7 @@ class HookedDevice final : public Device {
     return device_->adopt(tensor);
   }
   Ops& ops() override { return ops_; }
+  bool goes_by_decoded() const override { return hooks_->goes_by_decoded; }
   DeviceSpeed measure() override { return device_->measure(); }
   double measure_read() override { return device_->measure_read(); }
 
