@@ -63,7 +63,7 @@ void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const La
   // Every row goes to the layer's end, as if its logits were wanted.
   step.inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : step.inputs.rows()));
   std::iota(step.inputs.logit_rows.begin(), step.inputs.logit_rows.end(), 0);
-  decoder_->forward(step.inputs, pool_.as(), [](std::size_t, RowLogits&) {});
+  decoder_->collect(decoder_->launch(step.inputs, pool_.as()), [](std::size_t, RowLogits&) {});
 }
 
 }  // namespace precis

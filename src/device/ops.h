@@ -6,6 +6,7 @@
 // or of the number of threads. So a sequence alone, in a batch or cut at any place gives the same bits.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -37,12 +38,15 @@ struct WeightView {
   }
 };
 
-// x[r] = table[ids[r]]
+// x[r] = table[ids[r]]; an id below 0 stands for drawn[-1 - id].
 struct EmbedArgs {
-  const std::int32_t* ids;  // [rows], each in [0, table.outputs)
+  const std::int32_t* ids;  // [rows], each below table.outputs
   WeightView table;         // [vocabulary, hidden]
   float* x;                 // [rows, hidden]
   std::int64_t rows;
+  const std::int32_t* drawn = nullptr;  // ids that the operations before this one chose; none where no id is below 0
+
+  std::int32_t id(std::int64_t row) const { return ids[row] < 0 ? drawn[-1 - ids[row]] : ids[row]; }
 };
 
 // y[r] = x[r] / sqrt(mean(x[r]^2) + epsilon) * weight. `y` may be `x`.
@@ -202,6 +206,25 @@ class Ops {
   // What the operations so far wrote at `device`, where the host can read it until the next operation: the memory
   // itself on a CPU, a copy elsewhere.
   virtual const void* on_host(const void* device, std::int64_t bytes) = 0;
+
+  // Whether a call only begins an operation, so that the host can call those of a step while the step before runs.
+  virtual bool runs_asynchronously() const { return false; }
+  // on_host() in two halves, between which more operations may be called: what the operations so far wrote at `device`
+  // sets out for the host, to one of two places.
+  virtual void set_out(std::size_t place, const void* device, std::int64_t bytes) {
+    arrived_[place] = on_host(device, bytes);
+  }
+  // Waits for it, and for no operation called since. Until the next set_out() to this place.
+  virtual const void* arrived(std::size_t place) { return arrived_[place]; }
+  // As on_host(), of what was written before set_out() to this place, which has arrived: waits for no operation called
+  // since, and none of these writes there.
+  virtual const void* on_host_since(std::size_t place, const void* device, std::int64_t bytes) {
+    static_cast<void>(place);
+    return on_host(device, bytes);
+  }
+
+ private:
+  std::array<const void*, 2> arrived_ = {};  // where on_host() is the memory itself
 };
 
 }  // namespace precis

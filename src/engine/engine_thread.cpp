@@ -8,7 +8,6 @@
 #include "base/units.h"
 #include "device/device_lost.h"
 #include "engine/engine_setup.h"
-#include "runtime/step_builder.h"
 
 namespace precis {
 namespace {
@@ -184,35 +183,88 @@ void EngineThread::drop_cancelled() {
 }
 
 void EngineThread::step() {
-  const std::vector<StepItem>& items = scheduler_->next();
-  if (items.empty()) return;
-  std::vector<Job*> jobs;  // beside the items
+  if (!flight_) {
+    const std::vector<StepItem>& items = scheduler_->next();
+    if (items.empty()) return tell();
+    flight_ = launch(items);
+  }
+  tell();
+  const Flight done = *std::exchange(flight_, std::nullopt);
+  flight_ = launch_ahead(done);
+  collect(done);
+}
+
+EngineThread::Flight EngineThread::launch(const std::vector<StepItem>& items) {
+  Flight flight;
   for (const StepItem& item : items) {
     const auto found =
         std::find_if(jobs_.begin(), jobs_.end(), [&](const auto& job) { return &job->sequence() == item.sequence; });
     PRECIS_CHECK(found != jobs_.end());
-    jobs.push_back(found->get());
-    jobs.back()->begin_step();
+    flight.jobs.push_back(found->get());
+    flight.jobs.back()->begin_step();
   }
   try {
     Step step = build_step(items, spec_, geometry_);
-    ask_for_draws(step, jobs);
-    decoder_->forward(step.inputs, pool_.as(), [&](std::size_t row, RowLogits& logits) {
-      jobs[step.logits[row].item]->take_logits(step.logits[row].index, logits);
+    ask_for_draws(step, flight.jobs);
+    flight.logits = std::move(step.logits);
+    flight.place = decoder_->launch(step.inputs, pool_.as());
+  } catch (...) {
+    flight.failure = std::current_exception();
+  }
+  return flight;
+}
+
+std::optional<EngineThread::Flight> EngineThread::launch_ahead(const Flight& step) {
+  const auto goes_on = [](const Job* job) { return job == nullptr || job->goes_on_unseen(); };
+  const bool can = device_->ops().runs_asynchronously() && !step.failure && std::ranges::all_of(step.jobs, goes_on) &&
+                   static_cast<std::int64_t>(step.logits.size()) <= decoder_->max_logit_rows();
+  if (!can) return std::nullopt;
+  const std::vector<StepItem>& items = scheduler_->run_ahead();
+  if (items.empty()) return std::nullopt;
+  return launch(items);
+}
+
+void EngineThread::collect(const Flight& done) {
+  if (!take_results(done)) return;
+  if (!flight_) scheduler_->commit();
+  std::vector<Job*> ended;
+  for (Job* job : done.jobs) {
+    if (job == nullptr) continue;
+    untold_.push_back(job);
+    if (job->finish_step()) ended.push_back(job);
+  }
+  // Where the next step waits for this one, and nobody's end waits to be seen, its launch comes first.
+  const bool launches_first = !flight_ && ended.empty() && device_->ops().runs_asynchronously();
+  if (!launches_first) tell();
+  for (Job* job : ended) end(*job, job->reason(), "");
+}
+
+bool EngineThread::take_results(const Flight& done) {
+  try {
+    if (done.failure) std::rethrow_exception(done.failure);
+    decoder_->collect(done.place, [&](std::size_t row, RowLogits& logits) {
+      Job* job = done.jobs[done.logits[row].item];
+      if (job != nullptr) job->take_logits(done.logits[row].index, logits);
     });
+    return true;
   } catch (const DeviceLost& error) {
-    scheduler_->abandon();
     lost_ = fmt::format("the device is lost, and nothing more can be computed until the program is started again: {}",
                         error.what());
     log().error("{}", lost_);
-    return;
+    scheduler_->abandon();
   } catch (const std::exception& error) {
     scheduler_->abandon();
-    for (Job* job : jobs) end(*job, EndReason::failed, error.what());
-    return;
+    for (Job* job : done.jobs) {
+      if (job != nullptr) end(*job, EndReason::failed, error.what());
+    }
   }
-  scheduler_->commit();
-  finish_items(jobs);
+  flight_.reset();  // its sequences are among those of the step that has failed
+  return false;
+}
+
+void EngineThread::tell() {
+  for (Job* job : untold_) job->tell();
+  untold_.clear();
 }
 
 void EngineThread::end_all_failed() {
@@ -220,13 +272,17 @@ void EngineThread::end_all_failed() {
   scheduler_->cache().clear();  // of K and V that nobody can read
 }
 
-void EngineThread::finish_items(const std::vector<Job*>& jobs) {
-  for (Job* job : jobs) {
-    if (job->finish_step()) end(*job, job->reason(), "");
-  }
+void EngineThread::withdraw(Job& job) {
+  std::erase(untold_, &job);
+  if (!flight_) return;
+  std::ranges::replace(flight_->jobs, &job, nullptr);
+  scheduler_->withdraw(job.sequence());
+  const auto is_withdrawn = [](const Job* of) { return of == nullptr; };
+  if (std::ranges::all_of(flight_->jobs, is_withdrawn)) flight_.reset();  // nobody waits for it
 }
 
 void EngineThread::end(Job& job, EndReason reason, const std::string& error) {
+  withdraw(job);
   job.end(reason, error);
   scheduler_->remove(job.sequence());
   std::erase_if(jobs_, [&](const auto& other) { return other.get() == &job; });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <list>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "model/decoder.h"
 #include "precis/engine.h"
 #include "runtime/scheduler.h"
+#include "runtime/step_builder.h"
 
 namespace precis {
 
@@ -62,6 +64,14 @@ class EngineThread {
   const Device& device() const { return *device_; }
 
  private:
+  // A step from its launch until it is collected.
+  struct Flight {
+    std::vector<Job*> jobs;        // beside the step's items; none: withdrawn since
+    std::vector<LogitRow> logits;  // beside the rows whose logits were wanted
+    std::size_t place = 0;         // as Decoder::collect() takes it
+    std::exception_ptr failure;    // of the launch
+  };
+
   // Bytes for the KV pool, as size_pool() takes them.
   std::int64_t kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
                          const DeviceNeeds& needs) const;
@@ -70,10 +80,28 @@ class EngineThread {
   // Takes what the inbox holds. Waits for something while there is nothing to do. False: stop.
   bool receive();
   void drop_cancelled();
+  // One step of those sequences that the scheduler chooses. On a device that runs asynchronously, what can be done
+  // while it computes is done then:
+  //   launch    the step, unless it was launched ahead
+  //   tell      the tokens of the step before
+  //   launch    the next step ahead, where no token of this one must be seen for it
+  //   collect   this one's tokens
+  // Elsewhere the tokens are told as soon as they are collected.
   void step();
+  // Calls the operations of a step; what fails is thrown when it is collected.
+  Flight launch(const std::vector<StepItem>& items);
+  // The step after `step`, which is under way. None where it has to wait.
+  std::optional<Flight> launch_ahead(const Flight& step);
+  // Waits for a step, of which the next one may be in flight_: appends tokens, commits, ends requests.
+  void collect(const Flight& done);
+  // False when the step has failed, and its requests have ended.
+  bool take_results(const Flight& done);
+  // Sends events that wait for a time when the device computes.
+  void tell();
   // The device does not work any more: every request ends, and so do those that come.
   void end_all_failed();
-  void finish_items(const std::vector<Job*>& jobs);
+  // The job is part of no step any more.
+  void withdraw(Job& job);
   void end(Job& job, EndReason reason, const std::string& error);
   void publish_memory();
 
@@ -93,6 +121,8 @@ class EngineThread {
   std::optional<Decoder> decoder_;
   std::optional<Scheduler> scheduler_;
   std::list<std::unique_ptr<Job>> jobs_;  // the thread's own
+  std::optional<Flight> flight_;          // the thread's own: the step that was launched ahead
+  std::vector<Job*> untold_;              // the thread's own: whose last tokens' events were not sent yet
   std::string lost_;                      // the thread's own: why the device is lost; empty while it works
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   mutable std::mutex memory_mutex_;

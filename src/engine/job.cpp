@@ -50,7 +50,13 @@ void Job::begin_step() {
 }
 
 DrawOptions Job::draw_options(std::int64_t index) const {
-  return is_last(index) && !at_limit() ? sampler_.draw_options() : DrawOptions{};
+  const std::int64_t later = index + 1 - static_cast<std::int64_t>(sequence_.ids.size());
+  if (later < 0 || at_limit(later)) return {};
+  return sampler_.draw_options(static_cast<std::uint64_t>(later));
+}
+
+bool Job::goes_on_unseen() const {
+  return sampler_.draws_on_device() && !at_limit(1) && !request_.on_logits && request_.top_logprobs < 0;
 }
 
 void Job::take_logits(std::int64_t index, RowLogits& logits) {
@@ -65,12 +71,10 @@ void Job::take_logits(std::int64_t index, RowLogits& logits) {
   if (!is_last(index)) return;
   if (!at_limit()) {
     chosen_ = choose(logits);
-    if (request_.top_logprobs >= 0) logprobs_ = logprobs_of(logits.values(), *chosen_, request_.top_logprobs);
+    ended_ = describe(*chosen_, logits);
   }
-  const bool ends =
-      at_limit() || static_cast<std::int64_t>(sequence_.ids.size()) + 1 == most_ids_ || is_end_id(*chosen_);
-  // Costly for a large vocabulary, and only the last one is told; a stop text is seen too late for it to be known here.
-  if (ends || !request_.stop.empty()) usage_.logits_hash = hash_of(logits.values());
+  // Costly for a large vocabulary, and only the last one is told.
+  if (!chosen_ || ended_) usage_.logits_hash = hash_of(logits.values());
 }
 
 std::int32_t Job::choose(RowLogits& logits) {
@@ -81,8 +85,23 @@ std::int32_t Job::choose(RowLogits& logits) {
   return sampler_.sample(logits.values());
 }
 
+bool Job::describe(std::int32_t id, RowLogits& logits) {
+  const bool ends = is_end_id(id);
+  event_.emplace();
+  event_->id = id;
+  if (!ends || request_.show_special) event_->text = text_of(id);
+  if (request_.top_logprobs >= 0) {
+    Logprobs logprobs = logprobs_of(logits.values(), id, request_.top_logprobs);
+    event_->logprob = logprobs.chosen;
+    event_->top = std::move(logprobs.top);
+  }
+  reason_ = stops_.found() ? EndReason::stop_string : ends ? EndReason::end_token : EndReason::length;
+  return stops_.found() || ends || at_limit(1);
+}
+
 bool Job::finish_step() {
   if (!failure_.empty()) {
+    event_.reset();
     reason_ = EndReason::failed;
     return true;
   }
@@ -93,27 +112,20 @@ bool Job::finish_step() {
   }
   last_token_ = Clock::now();
   if (!first_token_) first_token_ = last_token_;
-  const std::int32_t id = *std::exchange(chosen_, std::nullopt);
-  sequence_.ids.push_back(id);
+  sequence_.append(*std::exchange(chosen_, std::nullopt));
   ++usage_.answer_tokens;
-  const bool ends = is_end_id(id);
-  TokenEvent event;
-  event.id = id;
-  if (!ends || request_.show_special) event.text = text_of(id);
-  if (logprobs_) {
-    event.logprob = logprobs_->chosen;
-    event.top = std::move(logprobs_->top);
-    logprobs_.reset();
-  }
-  queue_->push(std::move(event));
-  reason_ = stops_.found() ? EndReason::stop_string : ends ? EndReason::end_token : EndReason::length;
-  return stops_.found() || ends || at_limit();
+  return ended_;
+}
+
+void Job::tell() {
+  if (event_) queue_->push(*std::exchange(event_, std::nullopt));
 }
 
 void Job::end(EndReason reason, const std::string& error) {
   const auto seconds = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
   };
+  if (!chosen_) tell();  // what was chosen and not appended is of a step that has failed
   TokenEvent event;
   event.end = true;
   if (pieces_ && !stops_.found()) {
@@ -144,8 +156,8 @@ bool Job::is_end_id(std::int32_t id) const {
   return has(request_.stop_ids) || (!request_.ignore_end && has(context_.end_ids));
 }
 
-bool Job::at_limit() const {
-  return static_cast<std::int64_t>(sequence_.ids.size()) >= most_ids_;
+bool Job::at_limit(std::int64_t more) const {
+  return static_cast<std::int64_t>(sequence_.ids.size()) + more >= most_ids_;
 }
 
 }  // namespace precis

@@ -34,28 +34,36 @@ class Job {
 
   // A step is about to begin: the first one ends the wait.
   void begin_step();
-  // What the step is to find out about the logits that follow ids[index].
+  // What the step is to find out about the logits that follow ids[index], or the id that is not seen yet.
   DrawOptions draw_options(std::int64_t index) const;
-  // Logits that follow ids[index], during the step. Chooses the next token when the step completes the sequence. What
-  // the caller's on_logits throws ends the job at the end of the step.
+  // Whether nobody but the device is needed for the id that the step under way draws and for the one after it: the step
+  // after it can be launched before the id is seen, and is in vain only if that ends the answer.
+  bool goes_on_unseen() const;
+  // Logits that follow ids[index], once they are there. Chooses the next token when the step completes the sequence.
+  // What the caller's on_logits throws ends the job at the end of the step.
   void take_logits(std::int64_t index, RowLogits& logits);
-  // After the step was committed: appends the chosen token, sends its event. True when the request has ended, for the
-  // reason in reason().
+  // After all logits of the step were taken: appends the chosen token. True when the request has ended, for the reason
+  // in reason().
   bool finish_step();
   EndReason reason() const { return reason_; }
+  // Sends the event of the token that was appended last, if it was not sent yet.
+  void tell();
 
-  // Sends the `end` event. The sequence's pages must still be there.
+  // Sends the `end` event. The sequence's pages must still be there, and no others.
   void end(EndReason reason, const std::string& error);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   std::int32_t choose(RowLogits& logits);
+  // Fills in event_ and reason_ for the chosen token. True when it ends the answer.
+  bool describe(std::int32_t id, RowLogits& logits);
   bool is_last(std::int64_t index) const { return index + 1 == static_cast<std::int64_t>(sequence_.ids.size()); }
   // The text that a token completes and that no stop text can begin in.
   std::string text_of(std::int32_t id);
   bool is_end_id(std::int32_t id) const;
-  bool at_limit() const;
+  // Whether the answer is as long as it may be, `more` tokens from now.
+  bool at_limit(std::int64_t more = 0) const;
 
   const JobContext& context_;
   Request request_;
@@ -67,7 +75,8 @@ class Job {
   std::int64_t most_ids_;       // prompt and answer, at most
   std::int64_t delivered_ = 0;  // logits handed out so far, as an index into ids
   std::optional<std::int32_t> chosen_;
-  std::optional<Logprobs> logprobs_;
+  std::optional<TokenEvent> event_;  // of the chosen token; from finish_step() on of the last one, until it is sent
+  bool ended_ = false;               // the chosen token ends the answer
   std::string failure_;
   EndReason reason_ = EndReason::length;
   Usage usage_;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "model/device_inputs.h"
 #include "model/workspace.h"
@@ -19,7 +20,8 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry
       places_(static_cast<std::size_t>(spec.layers)),
       rope_(make_rope_table(spec.rope, spec.head_dim)),
       work_(std::make_unique<Workspace>(spec, device, max_rows)),
-      inputs_(std::make_unique<DeviceInputs>(device)) {
+      inputs_(std::make_unique<DeviceInputs>(device)),
+      launched_(work_->results.size()) {
   for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
     const std::vector<std::int32_t>& layers = geometry.groups[group].layers;
     for (std::size_t index = 0; index < layers.size(); ++index) {
@@ -35,20 +37,39 @@ Decoder::~Decoder() = default;
 std::int64_t Decoder::max_rows() const {
   return work_->max_rows;
 }
+std::int64_t Decoder::max_logit_rows() const {
+  return work_->max_logit_rows;
+}
 std::int64_t Decoder::workspace_bytes() const {
   return work_->bytes() + inputs_->bytes();
 }
 
-void Decoder::forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink) {
+std::size_t Decoder::launch(const StepInputs& inputs, std::byte* pool) {
   PRECIS_CHECK(inputs.rows() <= work_->max_rows, "{} rows", inputs.rows());
-  inputs_->load(inputs);
+  inputs_->load(inputs, drawn_places());
+  place_ = (place_ + 1) % launched_.size();
+  launched_[place_] = {static_cast<std::int64_t>(inputs.logit_rows.size()), inputs.draws};
   if (!inputs.copies.empty()) ops_.copy_pages({pool, geometry_.page_bytes(), inputs.copies});
   if (repeats(inputs)) {
     ops_.repeat(key_of(inputs, pool), [&] { compute(inputs, pool); });
   } else {
     compute(inputs, pool);
   }
-  hand_out(inputs, sink);
+  if (!inputs.logit_rows.empty()) {
+    send_choices(place_, std::min(work_->max_logit_rows, launched_[place_].logit_rows));
+  }
+  return place_;
+}
+
+std::vector<std::int32_t> Decoder::drawn_places() const {
+  const Launched& last = launched_[place_];
+  const StepResults& results = work_->results[place_];
+  std::vector<std::int32_t> places;
+  for (std::int64_t row = 0; row < std::min(work_->max_logit_rows, last.logit_rows); ++row) {
+    const bool drawn = !last.draws.empty() && last.draws[static_cast<std::size_t>(row)].wants == DrawWants::id;
+    places.push_back(narrow<std::int32_t>((drawn ? &results.draws[row].id : results.best + row) - results.best));
+  }
+  return places;
 }
 
 bool Decoder::repeats(const StepInputs& inputs) const {
@@ -63,7 +84,10 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
   const auto number = [](const void* address) {
     return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(address));
   };
-  std::vector<std::int64_t> key = {number(pool), number(inputs_->base()), inputs.text_rows,
+  std::vector<std::int64_t> key = {static_cast<std::int64_t>(place_),
+                                   number(pool),
+                                   number(inputs_->base()),
+                                   inputs.text_rows,
                                    static_cast<std::int64_t>(inputs.logit_rows.size()),
                                    static_cast<std::int64_t>(inputs.draws.size())};
   for (const RowRun& run : inputs.runs.front()) key.insert(key.end(), {run.rows, run.decoded});
@@ -82,7 +106,8 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
                  .rotation = work_->rotation,
                  .rows = inputs.rows(),
                  .pairs = spec_.head_dim / 2});
-  ops_.embed({inputs_->ids(), weights_.embedding, work_->x, inputs.rows()});
+  const StepResults& before = work_->results[(place_ + 1) % work_->results.size()];
+  ops_.embed({inputs_->ids(), weights_.embedding, work_->x, inputs.rows(), before.best});
   const std::size_t last = weights_.layers.size() - 1;
   for (std::size_t layer = 0; layer < last; ++layer) {
     attention_block(inputs, layer, pool);
@@ -93,7 +118,7 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
   output_block(weights_.layers[last], attended, wanted);
-  head(inputs, 0, std::min(work_->max_logit_rows, wanted));
+  head(0, std::min(work_->max_logit_rows, wanted));
 }
 
 void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
@@ -190,35 +215,45 @@ const float* Decoder::keep_logit_rows(const StepInputs& inputs) {
   return work_->qkv;
 }
 
-void Decoder::head(const StepInputs& inputs, std::int64_t first, std::int64_t count) {
-  const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, work_->logits, spec_.vocabulary}}};
+void Decoder::head(std::int64_t first, std::int64_t count) {
+  const StepResults& results = work_->results[place_];
+  const std::array<LinearPart, 1> parts = {{{weights_.head, nullptr, results.logits, spec_.vocabulary}}};
   ops_.linear({.x = work_->x + first * spec_.hidden,
                .x_stride = spec_.hidden,
                .rows = count,
                .parts = parts,
                .norm = {weights_.final_norm, spec_.epsilon}});
-  if (inputs.draws.empty()) {
-    ops_.most_likely({work_->logits, work_->best, count, spec_.vocabulary});
+  if (launched_[place_].draws.empty()) {
+    ops_.most_likely({results.logits, results.best, count, spec_.vocabulary});
   } else {
-    ops_.draw({work_->logits, inputs_->draws() + first, work_->best, work_->draws, count, spec_.vocabulary});
+    ops_.draw({results.logits, inputs_->draws() + first, results.best, results.draws, count, spec_.vocabulary});
   }
 }
 
-void Decoder::hand_out(const StepInputs& inputs, const LogitsSink& sink) {
-  const auto rows = static_cast<std::int64_t>(inputs.logit_rows.size());
-  for (std::int64_t first = 0; first < rows; first += work_->max_logit_rows) {
-    const std::int64_t count = std::min(work_->max_logit_rows, rows - first);
-    if (first > 0) head(inputs, first, count);
-    const std::int64_t bytes = inputs.draws.empty() ? count * std::int64_t{sizeof(std::int32_t)}
-                                                    : work_->best_bytes() + count * std::int64_t{sizeof(RowDraw)};
-    const auto* choices = static_cast<const std::byte*>(ops_.on_host(work_->best, bytes));
-    choices_.assign(choices, choices + bytes);  // asking for logits ends what they are valid for
-    const auto* best = reinterpret_cast<const std::int32_t*>(choices_.data());
-    const auto* draws = reinterpret_cast<const RowDraw*>(choices_.data() + work_->best_bytes());
+void Decoder::send_choices(std::size_t place, std::int64_t count) {
+  const StepResults& results = work_->results[place];
+  const std::int64_t bytes = launched_[place].draws.empty()
+                                 ? count * std::int64_t{sizeof(std::int32_t)}
+                                 : results.best_bytes() + count * std::int64_t{sizeof(RowDraw)};
+  ops_.set_out(place, results.best, bytes);
+}
+
+void Decoder::collect(std::size_t place, const LogitsSink& sink) {
+  const StepResults& results = work_->results[place];
+  const Launched& step = launched_[place];
+  for (std::int64_t first = 0; first < step.logit_rows; first += work_->max_logit_rows) {
+    const std::int64_t count = std::min(work_->max_logit_rows, step.logit_rows - first);
+    if (first > 0) {
+      head(first, count);
+      send_choices(place, count);
+    }
+    const auto* choices = static_cast<const std::byte*>(ops_.arrived(place));
+    const auto* best = reinterpret_cast<const std::int32_t*>(choices);
+    const auto* draws = reinterpret_cast<const RowDraw*>(choices + results.best_bytes());
     for (std::int64_t row = 0; row < count; ++row) {
       const auto index = static_cast<std::size_t>(first + row);
-      const bool draws_row = !inputs.draws.empty() && inputs.draws[index].wants != DrawWants::nothing;
-      RowLogits logits(ops_, work_->logits + row * spec_.vocabulary, spec_.vocabulary, best[row],
+      const bool draws_row = !step.draws.empty() && step.draws[index].wants != DrawWants::nothing;
+      RowLogits logits(ops_, place, results.logits + row * spec_.vocabulary, spec_.vocabulary, best[row],
                        draws_row ? draws + row : nullptr);
       sink(index, logits);
     }

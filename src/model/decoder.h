@@ -32,10 +32,16 @@ class Decoder {
           std::int64_t max_rows);
   ~Decoder();
 
-  // Computes one step: writes K and V of every row into the pool at `pool` and hands out the wanted logits.
-  void forward(const StepInputs& inputs, std::byte* pool, const LogitsSink& sink);
+  // Calls all operations of one step, which write K and V of every row into the pool at `pool`. Gives the place that
+  // collect() is told. A step with unseen ids comes right after the one that draws them, which has at most
+  // max_logit_rows() logit rows.
+  std::size_t launch(const StepInputs& inputs, std::byte* pool);
+  // Waits for a step and hands out the wanted logits. One more step may have been launched since where operations run
+  // asynchronously and the step has at most max_logit_rows() logit rows, otherwise none.
+  void collect(std::size_t place, const LogitsSink& sink);
 
   std::int64_t max_rows() const;
+  std::int64_t max_logit_rows() const;
   std::int64_t workspace_bytes() const;
 
  private:
@@ -43,9 +49,16 @@ class Decoder {
     std::size_t group;
     std::int64_t index;  // in the group
   };
+  // A step from launch() to collect().
+  struct Launched {
+    std::int64_t logit_rows = 0;
+    std::vector<DrawOptions> draws;  // StepInputs::draws
+  };
 
   // Whether steps of this shape come again and again: decoding.
   bool repeats(const StepInputs& inputs) const;
+  // Where the ids lie that the step launched last draws for its logit rows, counted from StepResults::best.
+  std::vector<std::int32_t> drawn_places() const;
   // What the arguments of a step's operations follow from.
   std::vector<std::int64_t> key_of(const StepInputs& inputs, const std::byte* pool) const;
   void compute(const StepInputs& inputs, std::byte* pool);
@@ -57,10 +70,10 @@ class Decoder {
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);
-  // Logits of rows [first, first + count) of x, the most likely ids, and draws.
-  void head(const StepInputs& inputs, std::int64_t first, std::int64_t count);
-  // The wanted logits, of which the first ones are computed.
-  void hand_out(const StepInputs& inputs, const LogitsSink& sink);
+  // Logits of rows [first, first + count) of x, the most likely ids, and draws, of the step launched last.
+  void head(std::int64_t first, std::int64_t count);
+  // What was chosen in `count` rows sets out for the host.
+  void send_choices(std::size_t place, std::int64_t count);
 
   const ModelSpec& spec_;
   const Weights& weights_;
@@ -70,7 +83,8 @@ class Decoder {
   RopeTable rope_;
   std::unique_ptr<Workspace> work_;
   std::unique_ptr<DeviceInputs> inputs_;
-  std::vector<std::byte> choices_;  // of the rows handed out: Workspace::best and draws as they lie there
+  std::vector<Launched> launched_;  // beside Workspace::results
+  std::size_t place_ = 0;           // of the step launched last
 };
 
 }  // namespace precis

@@ -49,12 +49,16 @@ void DeviceInputs::reserve(std::int64_t bytes) {
   memory_ = device_.allocate(std::max({bytes, 2 * memory_.bytes(), least_bytes}));
 }
 
-void DeviceInputs::load(const StepInputs& inputs) {
+void DeviceInputs::load(const StepInputs& inputs, std::span<const std::int32_t> drawn) {
   const std::size_t bytes = room_for(inputs);
   reserve(static_cast<std::int64_t>(bytes));
   packed_.clear();
   packed_.reserve(bytes);
   ids_ = pack(std::span(inputs.ids));
+  auto* ids = reinterpret_cast<std::int32_t*>(packed_.data());  // the first of all
+  for (std::int64_t row = 0; row < inputs.rows(); ++row) {
+    if (ids[row] < 0) ids[row] = -1 - drawn[static_cast<std::size_t>(-1 - ids[row])];
+  }
   positions_ = pack(std::span(inputs.positions));
   logit_rows_ = pack(std::span(inputs.logit_rows));
   draws_ = pack(std::span(inputs.draws));

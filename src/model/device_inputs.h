@@ -19,11 +19,12 @@ class DeviceInputs {
  public:
   explicit DeviceInputs(Device& device);
 
-  // The inputs may change after the call.
-  void load(const StepInputs& inputs);
+  // The inputs may change after the call, and operations called before it still read what was loaded before. `drawn`:
+  // for each logit row of the step before, where its id lies among those that it draws.
+  void load(const StepInputs& inputs, std::span<const std::int32_t> drawn);
 
   // All of these are device memory and valid until the next load.
-  const std::int32_t* ids() const { return ids_; }
+  const std::int32_t* ids() const { return ids_; }  // as EmbedArgs::ids
   const std::int32_t* positions() const { return positions_; }
   const std::int32_t* logit_rows() const { return logit_rows_; }
   const DrawOptions* draws() const { return draws_; }

@@ -9,11 +9,16 @@
 
 namespace precis {
 
+// Stands for the id that the step launched before draws for its `row`th logit row.
+inline std::int32_t unseen_id(std::int32_t row) {
+  return -1 - row;
+}
+
 // Rows: the text rows of all sequences first, then the summary rows of all sequences; rows of one sequence and kind
 // follow each other in order. Pages are known by number only.
 struct StepInputs {
   std::int64_t text_rows = 0;
-  std::vector<std::int32_t> ids;                 // [rows]: rows of the embedding table
+  std::vector<std::int32_t> ids;                 // [rows]: rows of the embedding table, or unseen_id()
   std::vector<std::int32_t> positions;           // [rows]: for the rotation
   std::vector<std::vector<RowBounds>> bounds;    // [rules][rows]
   std::vector<std::vector<std::int64_t>> slots;  // [groups][rows]: where K and V go

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "device/ops.h"
 
 namespace precis {
 namespace {
@@ -31,11 +32,14 @@ Workspace::Workspace(const ModelSpec& spec, Device& device, std::int64_t rows)
   attended = make<float>(device, rows, spec.heads * spec.head_dim);
   gated = make<float>(device, rows, spec.ffn);
   rotation = make<float>(device, rows, spec.head_dim);
-  logits = make<float>(device, max_logit_rows, spec.vocabulary);
+  results.resize(device.ops().runs_asynchronously() ? 2 : 1);
   const std::int64_t best_bytes = (max_logit_rows * std::int64_t{sizeof(std::int32_t)} + 15) / 16 * 16;
-  auto* choices = make<std::byte>(device, 1, best_bytes + max_logit_rows * std::int64_t{sizeof(RowDraw)});
-  best = reinterpret_cast<std::int32_t*>(choices);
-  draws = reinterpret_cast<RowDraw*>(choices + best_bytes);
+  for (StepResults& of : results) {
+    of.logits = make<float>(device, max_logit_rows, spec.vocabulary);
+    auto* choices = make<std::byte>(device, 1, best_bytes + max_logit_rows * std::int64_t{sizeof(RowDraw)});
+    of.best = reinterpret_cast<std::int32_t*>(choices);
+    of.draws = reinterpret_cast<RowDraw*>(choices + best_bytes);
+  }
   frequencies = make<float>(device, 1, spec.head_dim / 2);
 }
 

@@ -10,6 +10,16 @@
 
 namespace precis {
 
+// What a step leaves for the host.
+struct StepResults {
+  float* logits;       // [max_logit_rows, vocabulary]
+  std::int32_t* best;  // [max_logit_rows]: ids of the largest logits
+  RowDraw* draws;      // [max_logit_rows], a little behind `best`: both can be read at once
+
+  // From `best` to `draws`.
+  std::int64_t best_bytes() const { return reinterpret_cast<std::byte*>(draws) - reinterpret_cast<std::byte*>(best); }
+};
+
 class Workspace {
  public:
   Workspace(const ModelSpec& spec, Device& device, std::int64_t max_rows);
@@ -25,13 +35,11 @@ class Workspace {
   float* attended;     // heads * head_dim
   float* gated;        // ffn
   float* rotation;     // head_dim
-  float* logits;       // [max_logit_rows, vocabulary]
-  std::int32_t* best;  // [max_logit_rows]: ids of the largest logits
-  RowDraw* draws;      // [max_logit_rows], a little behind `best`: both can be read at once
   float* frequencies;  // [head_dim / 2]
 
-  // From `best` to `draws`.
-  std::int64_t best_bytes() const { return reinterpret_cast<std::byte*>(draws) - reinterpret_cast<std::byte*>(best); }
+  // Of steps in turn: two where a step may be called while the host still asks for what the one before it left.
+  std::vector<StepResults> results;
+
   std::int64_t bytes() const { return bytes_; }
 
  private:

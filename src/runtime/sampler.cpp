@@ -122,7 +122,7 @@ std::int32_t Sampler::draw(std::span<const float> logits) {
   return draw_candidate();
 }
 
-DrawOptions Sampler::draw_options() const {
+DrawOptions Sampler::draw_options(std::uint64_t later) const {
   if (takes_most_likely()) return {};
   DrawOptions wanted{.wants = DrawWants::candidates, .temperature = options_.temperature};
   if (const int count = most_candidates(); count > 0) {
@@ -136,7 +136,7 @@ DrawOptions Sampler::draw_options() const {
   }
   wanted.wants = DrawWants::id;
   if (options_.min_p > 0) wanted.least = std::log(options_.min_p);
-  wanted.uniform = uniform();
+  wanted.uniform = uniform(drawn_ + later);
   return wanted;
 }
 
@@ -187,7 +187,7 @@ std::int32_t Sampler::draw_candidate() {
     const float least = std::log(options_.min_p);
     std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.logit < least; });
   }
-  double left = uniform() * sum_of_weights(candidates_);
+  double left = uniform(drawn_) * sum_of_weights(candidates_);
   for (const Candidate& candidate : candidates_) {
     left -= std::exp(static_cast<double>(candidate.logit));
     if (left < 0) return candidate.id;
@@ -221,8 +221,8 @@ void Sampler::keep_top_p(float p) {
   }
 }
 
-double Sampler::uniform() const {
-  return static_cast<double>(mixed(seed_ ^ (drawn_ * 0xd1342543de82ef95U)) >> 11) * 0x1p-53;
+double Sampler::uniform(std::uint64_t drawn) const {
+  return static_cast<double>(mixed(seed_ ^ (drawn * 0xd1342543de82ef95U)) >> 11) * 0x1p-53;
 }
 
 Logprobs logprobs_of(std::span<const float> logits, std::int32_t id, int count) {

@@ -27,8 +27,12 @@ class Sampler {
   bool takes_most_likely() const { return is_greedy() && !changes_logits(); }
   std::int32_t take(std::int32_t id);
 
-  // What a device is to find for the next token. Nothing where only all logits will do.
-  DrawOptions draw_options() const;
+  // What a device is to find for the next token; for the `later`th after it, where draws_on_device(). Nothing where
+  // only all logits will do.
+  DrawOptions draw_options(std::uint64_t later = 0) const;
+  // Whether every token is what a device finds, whatever the logits and the tokens before are: the most likely id, or
+  // the one that is drawn.
+  bool draws_on_device() const { return takes_most_likely() || draw_options().wants == DrawWants::id; }
   // The token that sample() would choose from the row that `draw` was found in; none, and nothing has changed, where
   // `draw` is not enough to tell.
   std::optional<std::int32_t> sample(const RowDraw& draw);
@@ -56,7 +60,8 @@ class Sampler {
   std::span<const float> penalised(std::span<const float> logits);
   void keep_top_k();
   void keep_top_p(float p);
-  double uniform() const;
+  // For the token after `drawn` of the answer.
+  double uniform(std::uint64_t drawn) const;
 
   SamplingOptions options_;
   std::uint64_t seed_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/checked.h"
 #include "base/error.h"
 
 namespace precis {
@@ -22,7 +23,7 @@ void Scheduler::add(Sequence& sequence) {
 }
 
 void Scheduler::remove(Sequence& sequence) {
-  PRECIS_CHECK(items_.empty());
+  PRECIS_CHECK(!std::ranges::any_of(items_, [&](const StepItem& item) { return item.sequence == &sequence; }));
   std::erase(waiting_, &sequence);
   if (std::erase(running_, &sequence) > 0) keep_snapshot(sequence);
   sequence.kv.release();
@@ -69,9 +70,56 @@ void Scheduler::restore(Sequence& sequence, PrefixMatch match) {
   if (!sequence.started) sequence.reused = match.tokens;
 }
 
+bool Scheduler::may_admit() const {
+  if (waiting_.empty() || static_cast<std::int64_t>(running_.size()) >= options_.max_sequences) return false;
+  // What is cached may be taken over, or give way.
+  const auto length = static_cast<std::int64_t>(waiting_.front()->ids.size());
+  return cache_.snapshots() > 0 || pool_.free_pages() >= plan_.peak_pages(length, options_.piece);
+}
+
+bool Scheduler::can_run_ahead() const {
+  std::int64_t pages = 0;
+  std::size_t sequences = 0;
+  for (const StepItem& item : items_) {
+    if (item.sequence == nullptr) continue;
+    const Sequence& sequence = *item.sequence;
+    if (!item.completes() || sequence.all_logits || ends_at_snapshot(item)) return false;
+    // Before windows are trimmed, which only leaves more pages.
+    pages += sequence.kv.pages_to_write(write_of({sequence.computed + item.texts, item.summarised_to}, 1));
+    ++sequences;
+  }
+  return sequences == running_.size() && pages <= pool_.free_pages() && !may_admit();
+}
+
+const std::vector<StepItem>& Scheduler::run_ahead() {
+  static const std::vector<StepItem> none;
+  if (!can_run_ahead()) return none;
+  std::vector<Sequence*> rows;  // of logits: each item has one, at its end
+  for (const StepItem& item : items_) rows.push_back(item.sequence);
+  commit();
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    if (rows[row] != nullptr) rows[row]->unseen_row = narrow<std::int32_t>(row);
+  }
+  for (std::size_t index = 0; index < running_.size(); ++index) {
+    PRECIS_CHECK(place(*running_[index], 1), "a step that runs ahead lacks pages");
+  }
+  return items_;
+}
+
+void Scheduler::withdraw(Sequence& sequence) {
+  const auto item = std::ranges::find_if(items_, [&](const StepItem& of) { return of.sequence == &sequence; });
+  if (item == items_.end()) return;
+  item->sequence = nullptr;
+  sequence.kv.truncate(sequence.computed, sequence.summarised * spec_.chunk.summary);
+  trim(sequence);
+  const auto is_withdrawn = [](const StepItem& of) { return of.sequence == nullptr; };
+  if (std::ranges::all_of(items_, is_withdrawn)) items_.clear();
+}
+
 bool Scheduler::place(Sequence& sequence, std::int64_t texts) {
-  const std::int64_t summarised_to = summarised_after(sequence, texts);
-  const KvWrite write = write_of(sequence, texts, summarised_to);
+  const Progress before{sequence.computed, sequence.summarised};
+  const std::int64_t summarised_to = summarised_after(before, texts);
+  const KvWrite write = write_of(before, texts);
   while (pool_.free_pages() < sequence.kv.pages_to_write(write)) {
     if (cache_.drop_oldest()) continue;
     Sequence* youngest = running_.back();
@@ -93,25 +141,38 @@ void Scheduler::preempt(Sequence& sequence) {
   sequence.kv.release();
   sequence.computed = 0;
   sequence.summarised = 0;
+  sequence.unseen_row = -1;
   ++sequence.preemptions;
   waiting_.push_front(&sequence);
 }
 
 void Scheduler::commit() {
   for (const StepItem& item : items_) {
+    if (item.sequence == nullptr) continue;
     Sequence& sequence = *item.sequence;
-    const bool completed_prompt =
-        sequence.computed < sequence.prompt && sequence.computed + item.texts >= sequence.prompt;
+    const bool keeps = ends_at_snapshot(item);
     sequence.computed += item.texts;
     sequence.summarised = item.summarised_to;
-    for (std::size_t group = 0; group < sequence.kv.groups(); ++group) {
-      sequence.kv.trim(group, plan_.kept_from(group, sequence.computed));
-    }
-    const bool at_distance =
-        options_.prefix_distance > 0 && plan_.has_windows() && sequence.computed % options_.prefix_distance == 0;
-    if (completed_prompt || at_distance) keep_snapshot(sequence);
+    trim(sequence);
+    if (keeps) keep_snapshot(sequence);
   }
   items_.clear();
+}
+
+bool Scheduler::ends_at_snapshot(const StepItem& item) const {
+  const Sequence& sequence = *item.sequence;
+  if (!keeps_prefix(sequence)) return false;
+  const std::int64_t computed = sequence.computed + item.texts;
+  const bool completed_prompt = sequence.computed < sequence.prompt && computed >= sequence.prompt;
+  const bool at_distance =
+      options_.prefix_distance > 0 && plan_.has_windows() && computed % options_.prefix_distance == 0;
+  return completed_prompt || at_distance;
+}
+
+void Scheduler::trim(Sequence& sequence) const {
+  for (std::size_t group = 0; group < sequence.kv.groups(); ++group) {
+    sequence.kv.trim(group, plan_.kept_from(group, sequence.computed));
+  }
 }
 
 void Scheduler::abandon() {
@@ -126,7 +187,7 @@ void Scheduler::abandon() {
 }
 
 void Scheduler::keep_snapshot(const Sequence& sequence) {
-  if (!options_.prefix_cache || !sequence.keeps_prefix || sequence.computed == 0) return;
+  if (!keeps_prefix(sequence) || sequence.computed == 0) return;
   const std::int64_t tokens = options_.deterministic ? std::min(sequence.computed, sequence.prompt) : sequence.computed;
   const std::int64_t lowest = plan_.lowest_restart(sequence.computed);
   if (lowest > tokens) return;
@@ -151,20 +212,20 @@ std::int64_t Scheduler::piece_of(const Sequence& sequence) const {
   return texts;
 }
 
-std::int64_t Scheduler::summarised_after(const Sequence& sequence, std::int64_t texts) const {
-  const std::int64_t after = sequence.computed + texts;
+std::int64_t Scheduler::summarised_after(const Progress& before, std::int64_t texts) const {
+  const std::int64_t after = before.computed + texts;
   const std::int64_t complete = spec_.chunk.complete(after);
   // Rows of a piece may see the summaries of chunks that the same piece completes.
   if (texts > 1) return complete;
-  const bool owes_much = complete - sequence.summarised > options_.summary_delay;
-  return owes_much || sequence.summarised < plan_.summaries_due(after) ? complete : sequence.summarised;
+  const bool owes_much = complete - before.summarised > options_.summary_delay;
+  return owes_much || before.summarised < plan_.summaries_due(after) ? complete : before.summarised;
 }
 
-KvWrite Scheduler::write_of(const Sequence& sequence, std::int64_t texts, std::int64_t summarised_to) const {
-  return {.text_from = sequence.computed,
-          .text_to = sequence.computed + texts,
-          .summary_from = sequence.summarised * spec_.chunk.summary,
-          .summary_to = summarised_to * spec_.chunk.summary};
+KvWrite Scheduler::write_of(const Progress& before, std::int64_t texts) const {
+  return {.text_from = before.computed,
+          .text_to = before.computed + texts,
+          .summary_from = before.summarised * spec_.chunk.summary,
+          .summary_to = summarised_after(before, texts) * spec_.chunk.summary};
 }
 
 bool Scheduler::runs(const Sequence& sequence) const {

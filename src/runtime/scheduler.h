@@ -4,6 +4,12 @@
 // and admits waiting sequences while there is room. When pages run out, the prefix cache gives back first; then the
 // youngest running sequence is preempted: its pages are freed, and it waits, before all others, to be computed again.
 // So the oldest always goes on, and an admitted sequence never fails for lack of pages.
+//
+// A step may be followed by another one before anybody has seen its ids (run_ahead). All operations of a device take
+// effect in the order of their calls, so a page may be given back, taken, shared or copied as soon as the operations
+// that read and wrote it for its last holder have been called: what its next holder calls comes after them. Only a
+// failure can undo what was called. Therefore no snapshot holds what a step under way computes, and when a step fails,
+// the sequences of the one that ran ahead of it, which are the same, lose what they had.
 #pragma once
 
 #include <cstdint>
@@ -42,13 +48,21 @@ class Scheduler {
   // A new sequence, whose ids at their longest must fit, waits behind the others.
   void add(Sequence& sequence);
   // Takes a sequence out, in whatever state it is between steps. What it has computed goes to the prefix cache, if it
-  // keeps its prefix.
+  // keeps its prefix. It must not be part of a step under way: see withdraw().
   void remove(Sequence& sequence);
 
   // The next step; empty when there is nothing to do. Pages are taken; commit() must follow before the next call.
   const std::vector<StepItem>& next();
   // The step was computed: lengths advance, windows are trimmed.
   void commit();
+  // Commits a step that was called and whose ids nobody has seen, each the id that a logit row of the step draws
+  // (Sequence::unseen_row), and chooses the next one, in which every sequence goes on by its unseen id. Empty, and
+  // nothing has changed, where next() might choose otherwise once the ids are seen and all sequences go on, or where
+  // pages would have to be fetched from others. The step must have the sequences' owners' word that they can go on.
+  const std::vector<StepItem>& run_ahead();
+  // Takes a sequence out of the step under way, which was called: what that computes for it does not count. It holds
+  // the pages that it held before.
+  void withdraw(Sequence& sequence);
   // The step could not be computed: nothing of it counts. Its sequences lose what they had and wait to be computed
   // again, unless their owner removes them.
   void abandon();
@@ -59,7 +73,16 @@ class Scheduler {
   PrefixCache& cache() { return cache_; }
 
  private:
+  // How far a sequence is computed: Sequence's fields.
+  struct Progress {
+    std::int64_t computed;
+    std::int64_t summarised;
+  };
+
   bool admit();
+  // Whether next() might admit somebody.
+  bool may_admit() const;
+  bool can_run_ahead() const;
   bool place(Sequence& sequence, std::int64_t texts);
   void preempt(Sequence& sequence);
   void restore(Sequence& sequence, PrefixMatch match);
@@ -67,8 +90,14 @@ class Scheduler {
   // Whether the next step has one token of it, and not a piece of its prompt.
   bool decodes(const Sequence& sequence) const;
   std::int64_t piece_of(const Sequence& sequence) const;
-  std::int64_t summarised_after(const Sequence& sequence, std::int64_t texts) const;
-  KvWrite write_of(const Sequence& sequence, std::int64_t texts, std::int64_t summarised_to) const;
+  // Chunks whose summaries are there after a step of `texts` texts.
+  std::int64_t summarised_after(const Progress& before, std::int64_t texts) const;
+  KvWrite write_of(const Progress& before, std::int64_t texts) const;
+  // Gives back what rows at this length and later ones do not see.
+  void trim(Sequence& sequence) const;
+  // Whether a snapshot is kept once the item's step is committed.
+  bool ends_at_snapshot(const StepItem& item) const;
+  bool keeps_prefix(const Sequence& sequence) const { return options_.prefix_cache && sequence.keeps_prefix; }
   bool runs(const Sequence& sequence) const;
 
   const SchedulerOptions options_;

@@ -17,16 +17,17 @@ class StepBuilder {
     step_.inputs.runs.resize(geometry.groups.size());
   }
 
-  void add_texts(std::size_t index, const StepItem& item) {
+  void add_texts(std::size_t of, const StepItem& item) {
     const Sequence& sequence = *item.sequence;
     begin_runs(sequence, sequence.computed, sequence.computed + item.texts, item.decoded_from, 1);
     for (std::int64_t text = sequence.computed; text < sequence.computed + item.texts; ++text) {
-      const bool last = text + 1 == static_cast<std::int64_t>(sequence.ids.size());
+      const bool last = text + 1 == sequence.length();
       if (last || sequence.all_logits) {
         inputs().logit_rows.push_back(narrow<std::int32_t>(inputs().rows()));
-        step_.logits.push_back({index, text});
+        step_.logits.push_back({of, text});
       }
-      inputs().ids.push_back(sequence.ids[static_cast<std::size_t>(text)]);
+      const auto index = static_cast<std::size_t>(text);
+      inputs().ids.push_back(index < sequence.ids.size() ? sequence.ids[index] : unseen_id(sequence.unseen_row));
       inputs().positions.push_back(text_position(spec_, text));
       for (std::size_t rule = 0; rule < spec_.rules.size(); ++rule) {
         inputs().bounds[rule].push_back(text_row_bounds(spec_.rules[rule], spec_.chunk, text));

@@ -241,10 +241,12 @@ TEST_P(CpuOpsTest, EmbedReadsEveryFormat) {
        {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
     const Matrix table(random_, format, 50, 192);
     std::vector<std::int32_t> ids;
-    for (int i = 0; i < 70; ++i) ids.push_back(static_cast<std::int32_t>(random_.between(0, 49)));
+    std::vector<std::int32_t> drawn;
+    for (int i = 0; i < 20; ++i) drawn.push_back(static_cast<std::int32_t>(random_.between(0, 49)));
+    for (int i = 0; i < 70; ++i) ids.push_back(static_cast<std::int32_t>(random_.between(-20, 49)));
     const auto solve = [&](Ops& ops) {
       std::vector<float> x(70 * 192);
-      ops.embed({ids.data(), table.view, x.data(), 70});
+      ops.embed({ids.data(), table.view, x.data(), 70, drawn.data()});
       return x;
     };
     expect_same_bits(solve(ops_), solve(reference_));

@@ -78,6 +78,29 @@ TEST_F(CudaDeviceTest, TheHostMayChangeWhatItHasHandedOver) {
   for (std::int64_t i = 0; i < words; ++i) ASSERT_EQ(back[i], static_cast<std::uint32_t>(i));
 }
 
+TEST_F(CudaDeviceTest, WhatHasSetOutIsNotWhatComesLater) {
+  Ops& ops = device_->ops();
+  ASSERT_TRUE(ops.runs_asynchronously());
+  // Small first, so that the places grow.
+  for (const std::int64_t count : {std::int64_t{3}, std::int64_t{1} << 20, std::int64_t{5}}) {
+    const Buffer buffer = device_->allocate(count * 4);
+    std::vector<std::int32_t> values(static_cast<std::size_t>(count));
+    for (std::int32_t step = 0; step < 6; ++step) {
+      std::fill(values.begin(), values.end(), step);
+      ops.to_device(buffer.as(), values.data(), count * 4);
+      ops.set_out(static_cast<std::size_t>(step % 2), buffer.as(), count * 4);
+      if (step == 0) continue;
+      const auto place = static_cast<std::size_t>((step - 1) % 2);
+      const auto* before = static_cast<const std::int32_t*>(ops.arrived(place));
+      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(before[i], step - 1);
+      if (step < 5) continue;
+      static_cast<void>(ops.arrived(1));
+      const auto* now = static_cast<const std::int32_t*>(ops.on_host_since(1, buffer.as(), count * 4));
+      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(now[i], step);
+    }
+  }
+}
+
 TEST_F(CudaDeviceTest, AdoptsACopy) {
   auto memory = std::make_shared<std::vector<float>>(8);
   std::iota(memory->begin(), memory->end(), 1.0F);

@@ -21,10 +21,12 @@ TEST_F(CudaRowsTest, EmbedReadsEveryFormat) {
     for (const std::int64_t inputs : {32, 96, 192, 288, 704}) {
       const Matrix table(random_, format, 50, inputs);
       std::vector<std::int32_t> ids;
-      for (int i = 0; i < 70; ++i) ids.push_back(static_cast<std::int32_t>(random_.between(0, 49)));
+      std::vector<std::int32_t> drawn;
+      for (int i = 0; i < 20; ++i) drawn.push_back(static_cast<std::int32_t>(random_.between(0, 49)));
+      for (int i = 0; i < 70; ++i) ids.push_back(static_cast<std::int32_t>(random_.between(-20, 49)));
       const auto solve = [&](Ops& ops) {
         std::vector<float> x(static_cast<std::size_t>(70 * inputs));
-        ops.embed({ids.data(), table.view, x.data(), 70});
+        ops.embed({ids.data(), table.view, x.data(), 70, drawn.data()});
         return x;
       };
       SCOPED_TRACE(testing::Message() << name_of(format) << " inputs " << inputs);

@@ -20,6 +20,8 @@ class MirrorOps final : public Ops {
   void embed(const EmbedArgs& args) override {
     EmbedArgs on_device = args;
     on_device.ids = copy(args.ids, args.rows);
+    const std::int32_t lowest = args.rows == 0 ? 0 : *std::min_element(args.ids, args.ids + args.rows);
+    on_device.drawn = copy(args.drawn, lowest < 0 ? -lowest : 0);
     on_device.table = copy(args.table);
     Mirror x(*this, args.x, args.rows * args.table.inputs);
     on_device.x = x.device();

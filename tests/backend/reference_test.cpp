@@ -54,6 +54,10 @@ TEST_F(ReferenceTest, EmbedAndGatherCopyRows) {
   std::vector<float> x(6);
   ops_.embed({ids.data(), table.view, x.data(), 3});
   EXPECT_EQ(x, (std::vector<float>{values[4], values[5], values[0], values[1], values[4], values[5]}));
+  const std::vector<std::int32_t> unseen = {-2, 0, -1};
+  const std::vector<std::int32_t> drawn = {1, 2};
+  ops_.embed({unseen.data(), table.view, x.data(), 3, drawn.data()});
+  EXPECT_EQ(x, (std::vector<float>{values[4], values[5], values[0], values[1], values[2], values[3]}));
   std::vector<float> y(2);
   const std::int32_t second = 1;
   ops_.gather({x.data(), &second, y.data(), 1, 2});

@@ -24,7 +24,9 @@ struct Happened {
   std::int64_t cancelled_waiting = 0;
   std::int64_t cancelled_running = 0;
   std::int64_t cancelled_preempted = 0;
-  std::int64_t owed = 0;  // steps after which summaries were owed
+  std::int64_t ahead = 0;      // steps that were called before the ids of the one before were seen
+  std::int64_t withdrawn = 0;  // from these
+  std::int64_t owed = 0;       // steps after which summaries were owed
 };
 
 class Scenario {
@@ -54,6 +56,11 @@ class Scenario {
   void cancel();
   bool step();
   bool decodes(const Sequence& sequence) const;
+  // Each member of the step under way, and whether the step completes it.
+  using StepMembers = std::vector<std::pair<Member*, bool>>;
+  // Steps that nobody waits for: `members` are those of the last of them.
+  void run_ahead(StepMembers& members);
+  void check_pages(const Sequence& sequence) const;
   std::vector<Before> running() const;
   void check_choice(const std::vector<Before>& before, const std::vector<StepItem>& items);
   void check_sizes(const std::vector<StepItem>& items) const;
@@ -78,6 +85,7 @@ class Scenario {
   std::vector<Member*> order_;  // running, oldest first, as seen from outside
   Happened* happened_ = nullptr;
   int abandons_left_ = 4;
+  double aheads_ = 0;  // how likely a step is followed by one that nobody waits for
 };
 
 inline SchedulerOptions Scenario::random_options(Random& random, const ModelSpec& spec) {
@@ -155,6 +163,7 @@ inline void Scenario::plan_arrivals() {
 inline void Scenario::run(Happened& happened) {
   happened_ = &happened;
   const double arrivals = random_.pick<double>({0.02, 0.2, 1.0});
+  aheads_ = random_.pick<double>({0.0, 0.5, 0.95});
   const double cancels = random_.pick<double>({0.0, 0.0, 0.01, 0.05});
   // Each step the oldest goes on by a token at least; a failed step costs at most all that there is.
   std::int64_t steps_left = tokens_to_come_ * 6 + 100;
@@ -234,11 +243,12 @@ inline bool Scenario::step() {
     check_memory();
     return true;
   }
-  std::vector<std::pair<Member*, bool>> done;
+  StepMembers done;
   for (std::size_t i = 0; i < items.size(); ++i) {
     done.emplace_back(&member_of(*items[i].sequence), items[i].completes());
     take_logits(*done.back().first, logits[i], done.back().second);
   }
+  run_ahead(done);
   scheduler_->commit();
   check_memory();
   for (const auto& [member, completes] : done) {
@@ -248,6 +258,43 @@ inline bool Scenario::step() {
     remove(*member);
   }
   return true;
+}
+
+inline void Scenario::run_ahead(StepMembers& members) {
+  while (random_.chance(aheads_)) {
+    const auto goes_on = [](const auto& of) {
+      return static_cast<std::int64_t>(of.first->sequence.ids.size()) + 1 < of.first->longest;
+    };
+    if (!std::all_of(members.begin(), members.end(), goes_on)) return;
+    const std::vector<StepItem>& items = scheduler_->run_ahead();
+    if (items.empty()) return;
+    ++happened_->ahead;
+    check_sizes(items);
+    const StepInputs unseen = build_step(items, spec_, geometry_).inputs;
+    for (std::int64_t row = 0; row < unseen.text_rows; ++row) {
+      const Member* drawn = members.at(static_cast<std::size_t>(-1 - unseen.ids[static_cast<std::size_t>(row)])).first;
+      if (&drawn->sequence != items[static_cast<std::size_t>(row)].sequence)
+        fail("row {} goes on by another's id", row);
+    }
+    for (const auto& of : members) of.first->sequence.append(model_->next_id(of.first->sequence));
+    const auto logits = model_->compute(items);
+    members.clear();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      members.emplace_back(&member_of(*items[i].sequence), items[i].completes());
+      take_logits(*members.back().first, logits[i], members.back().second);
+    }
+    // Some have ended with the step before: the last one does not count for them.
+    const StepMembers computed = members;
+    for (const auto& of : computed) {
+      if (!random_.chance(0.1)) continue;
+      ++happened_->withdrawn;
+      scheduler_->withdraw(of.first->sequence);
+      check_pages(of.first->sequence);
+      std::erase(members, of);
+      remove(*of.first);
+    }
+    if (members.size() != computed.size()) return;  // rows are counted with those that were withdrawn
+  }
 }
 
 // Who is in the step, and who was preempted for it.
@@ -308,11 +355,7 @@ inline void Scenario::check_memory() const {
     if (sequence.summarised < plan_.summaries_due(sequence.computed)) fail("summaries are missing");
     if (complete - sequence.summarised > options_.summary_delay) fail("too many summaries are owed");
     if (complete > sequence.summarised) ++happened_->owed;
-    const std::int64_t planned = sequence.computed == 0 ? 0 : plan_.pages(sequence.computed);
-    const bool owes = complete > sequence.summarised;
-    if (owes ? sequence.kv.pages() > planned : sequence.kv.pages() != planned) {
-      fail("{} pages at {} tokens, planned are {}", sequence.kv.pages(), sequence.computed, planned);
-    }
+    check_pages(sequence);
     held += sequence.kv.pages();
     for (std::size_t group = 0; group < sequence.kv.groups(); ++group) {
       pages.insert(sequence.kv.text(group).pages().begin(), sequence.kv.text(group).pages().end());
@@ -323,6 +366,14 @@ inline void Scenario::check_memory() const {
   if (pool_->used_pages() < distinct) fail("pages are held and free");
   if (scheduler_->cache().snapshots() == 0 && pool_->used_pages() != distinct) fail("pages are held by nobody");
   if (!options_.prefix_cache && distinct != held) fail("pages are shared without a cache");
+}
+
+inline void Scenario::check_pages(const Sequence& sequence) const {
+  const bool owes = spec_.chunk.complete(sequence.computed) > sequence.summarised;
+  const std::int64_t planned = sequence.computed == 0 ? 0 : plan_.pages(sequence.computed);
+  if (owes ? sequence.kv.pages() > planned : sequence.kv.pages() != planned) {
+    fail("{} pages at {} tokens, planned are {}", sequence.kv.pages(), sequence.computed, planned);
+  }
 }
 
 inline void Scenario::take_logits(Member& member, const std::vector<std::int64_t>& logits, bool completes) {

@@ -43,6 +43,8 @@ TEST(SchedulerScenariosTest, SeeEverything) {
   EXPECT_GT(happened.cancelled_running, 10);
   EXPECT_GT(happened.cancelled_preempted, 3);
   EXPECT_GT(happened.owed, 100);
+  EXPECT_GT(happened.ahead, 500);
+  EXPECT_GT(happened.withdrawn, 50);
 }
 
 class SchedulerLongTest : public testing::TestWithParam<std::uint64_t> {};

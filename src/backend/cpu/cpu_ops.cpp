@@ -80,7 +80,7 @@ void CpuOps::embed(const EmbedArgs& args) {
   const WeightView& table = args.table;
   const std::int64_t width = table.inputs;
   for_rows(args.rows, width, [&](std::int64_t row) {
-    const std::int32_t id = args.ids[row];
+    const std::int32_t id = args.id(row);
     float* x = args.x + row * width;
     if (is_quantized(table.format)) {
       dequantize_row(table.format, table.row(id), table.row_scales(id), {x, static_cast<std::size_t>(width)});

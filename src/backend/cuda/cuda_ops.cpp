@@ -9,9 +9,6 @@
 namespace precis::cuda {
 namespace {
 
-// Of the memory that results are read back through.
-constexpr std::int64_t least_readback = 1 << 20;
-
 void expect_head(const KvView& kv) {
   if (kv.head_dim % 8 != 0 || kv.head_dim > largest_head) {
     fail("head_dim: {}, the cuda backend takes multiples of 8 up to {}", kv.head_dim, largest_head);
@@ -123,19 +120,21 @@ void CudaOps::to_device(void* device, const void* host, std::int64_t bytes) {
 }
 
 const void* CudaOps::on_host(const void* device, std::int64_t bytes) {
-  if (bytes > readback_bytes_) {
-    readback_.reset();  // first: nothing reads it any more
-    readback_bytes_ = 0;
-    const std::int64_t wanted = std::max(bytes, least_readback);
-    readback_ = allocate_pinned(wanted);
-    readback_bytes_ = wanted;
-  }
-  if (bytes > 0) {
-    check(cudaMemcpyAsync(readback_.get(), device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
-          "cudaMemcpyAsync to the host");
-  }
-  stream_->synchronize();
-  return readback_.get();
+  readback_.copy(*stream_, device, bytes);
+  return readback_.wait();
+}
+
+void CudaOps::set_out(std::size_t place, const void* device, std::int64_t bytes) {
+  places_[place].copy(*stream_, device, bytes);
+}
+
+const void* CudaOps::arrived(std::size_t place) {
+  return places_[place].wait();
+}
+
+const void* CudaOps::on_host_since(std::size_t, const void* device, std::int64_t bytes) {
+  readback_.copy(*side_, device, bytes);
+  return readback_.wait();
 }
 
 }  // namespace precis::cuda

@@ -1,6 +1,8 @@
 // The operations on a GPU: which kernels an operation is made of. The arithmetic is in the .cu files.
 #pragma once
 
+#include <array>
+
 #include "backend/cuda/attention_plan.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/graph_cache.h"
@@ -38,6 +40,10 @@ class CudaOps final : public Ops {
   void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
+  bool runs_asynchronously() const override { return true; }
+  void set_out(std::size_t place, const void* device, std::int64_t bytes) override;
+  const void* arrived(std::size_t place) override;
+  const void* on_host_since(std::size_t place, const void* device, std::int64_t bytes) override;
 
  private:
   // For blocks to count themselves.
@@ -77,8 +83,9 @@ class CudaOps final : public Ops {
   const bool exact_activations_;
   const bool deterministic_;
   StagingRing staging_;
-  std::shared_ptr<std::byte> readback_;  // pinned
-  std::int64_t readback_bytes_ = 0;
+  Readback readback_;
+  std::array<Readback, 2> places_;                                   // of set_out()
+  const std::shared_ptr<Stream> side_ = std::make_shared<Stream>();  // for what waits for no operation under way
   MatrixProducts products_;
   Scratch activations_;  // rounded, of products with many rows
   Scratch weights_;      // dequantized, of these

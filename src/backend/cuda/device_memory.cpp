@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t block_bytes = 8 << 20;
 constexpr std::size_t ring_blocks = 4;
+constexpr std::int64_t least_readback = 1 << 20;
 // Pieces in a block begin at multiples of this.
 constexpr std::int64_t piece_alignment = 256;
 
@@ -64,6 +65,36 @@ void Scratch::reserve(std::int64_t bytes) {
   ++moves_;
   memory_ = Buffer();  // first, for both together might not fit
   memory_ = allocate_device(stream_, bytes);
+}
+
+Readback::Readback() {
+  check(cudaEventCreateWithFlags(&copied_, cudaEventDisableTiming), "cudaEventCreate");
+}
+
+Readback::~Readback() {
+  cudaEventSynchronize(copied_);  // nothing may be on its way into memory that goes
+  cudaEventDestroy(copied_);
+}
+
+void Readback::copy(const Stream& stream, const void* device, std::int64_t bytes) {
+  if (bytes > bytes_) {
+    wait();  // as above
+    memory_.reset();
+    bytes_ = 0;
+    const std::int64_t wanted = std::max(bytes, least_readback);
+    memory_ = allocate_pinned(wanted);
+    bytes_ = wanted;
+  }
+  if (bytes > 0) {
+    check(cudaMemcpyAsync(memory_.get(), device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream.get()),
+          "cudaMemcpyAsync to the host");
+  }
+  check(cudaEventRecord(copied_, stream.get()), "cudaEventRecord");
+}
+
+const std::byte* Readback::wait() const {
+  check(cudaEventSynchronize(copied_), "cudaEventSynchronize");  // at once where it was never recorded
+  return memory_.get();
 }
 
 StagingRing::StagingRing(std::shared_ptr<Stream> stream) : stream_(std::move(stream)), blocks_(ring_blocks) {

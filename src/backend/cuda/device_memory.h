@@ -55,6 +55,25 @@ class Scratch {
   std::int64_t moves_ = 0;
 };
 
+// The GPU's memory -> the host: pinned memory that grows to the largest copy and stays.
+class Readback {
+ public:
+  Readback();
+  ~Readback();
+  Readback(const Readback&) = delete;
+  Readback& operator=(const Readback&) = delete;
+
+  // After what was called in `stream` so far. The copy before it is lost, if nobody waited for it.
+  void copy(const Stream& stream, const void* device, std::int64_t bytes);
+  // What was copied last, once it is there; until the next copy.
+  const std::byte* wait() const;
+
+ private:
+  std::shared_ptr<std::byte> memory_;
+  std::int64_t bytes_ = 0;
+  cudaEvent_t copied_ = nullptr;
+};
+
 // Host memory -> the GPU through a ring of pinned blocks: the source may be changed or go as soon as copy() returns,
 // and one block is filled while the others are on their way.
 class StagingRing {

@@ -8,9 +8,9 @@
 namespace precis::cuda {
 namespace {
 
-// Graphs kept: every number of sequences, with and without rows of summaries, at a few table sizes. One takes about a
-// megabyte.
-constexpr std::size_t most_entries = 256;
+// Graphs kept: every number of sequences, with and without rows of summaries, at a few table sizes, for both places
+// that steps leave their results at in turn. One takes about a megabyte.
+constexpr std::size_t most_entries = 512;
 
 }  // namespace
 

@@ -16,9 +16,11 @@ constexpr int threads = 256;
 constexpr std::int64_t most_grid_rows = 65535;
 
 template <WeightFormat format>
-__global__ void embed_kernel(const std::int32_t* ids, const std::uint8_t* values, const std::uint16_t* scales,
-                             std::int64_t row_bytes, std::int64_t row_scales, int inputs, float* x) {
-  const std::int64_t id = ids[blockIdx.x];
+__global__ void embed_kernel(const std::int32_t* ids, const std::int32_t* drawn, const std::uint8_t* values,
+                             const std::uint16_t* scales, std::int64_t row_bytes, std::int64_t row_scales, int inputs,
+                             float* x) {
+  std::int64_t id = ids[blockIdx.x];
+  if (id < 0) id = drawn[-1 - id];
   const std::uint8_t* row = values + id * row_bytes;
   float* to = x + static_cast<std::int64_t>(blockIdx.x) * inputs;
   if constexpr (is_plain<format>) {
@@ -108,7 +110,7 @@ void launch_embed(const EmbedArgs& args, cudaStream_t stream) {
   if (args.rows == 0) return;
   for_format(table.format, [&](auto format) {
     embed_kernel<decltype(format)::value><<<static_cast<unsigned>(args.rows), threads, 0, stream>>>(
-        args.ids, reinterpret_cast<const std::uint8_t*>(table.data),
+        args.ids, args.drawn, reinterpret_cast<const std::uint8_t*>(table.data),
         reinterpret_cast<const std::uint16_t*>(table.scales), value_row_bytes(table.format, table.inputs),
         scale_row_bytes(table.format, table.inputs) / 2, static_cast<int>(table.inputs), args.x);
   });

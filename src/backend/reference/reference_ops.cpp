@@ -134,7 +134,7 @@ void draw_row(std::span<const float> logits, const DrawOptions& options, std::in
 void ReferenceOps::embed(const EmbedArgs& args) {
   const std::int64_t width = args.table.inputs;
   for (std::int64_t row = 0; row < args.rows; ++row) {
-    const std::int32_t id = args.ids[row];
+    const std::int32_t id = args.id(row);
     dequantize_row(args.table.format, args.table.row(id), args.table.row_scales(id),
                    {args.x + row * width, static_cast<std::size_t>(width)});
   }
