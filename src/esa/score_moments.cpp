@@ -8,6 +8,7 @@ namespace precis {
 namespace {
 
 constexpr std::int64_t block_rows = 512;
+constexpr double rounding = 1e-12;  // of floats, squared
 
 using Rows = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 
@@ -56,7 +57,11 @@ Eigen::MatrixXd ScoreMoments::of_queries() const {
 Eigen::MatrixXd ScoreMoments::of_keys() const {
   const double count = static_cast<double>(std::max<std::int64_t>(keys_, 1));
   const Eigen::VectorXd mean = key_sum_ / count;
-  return whole(key_sums_) / count - mean * mean.transpose();
+  const Eigen::MatrixXd plain = whole(key_sums_) / count;
+  Eigen::MatrixXd centred = plain - mean * mean.transpose();
+  // Keys that are all alike, as those of summary tokens in a first layer are, leave rounding alone.
+  if (centred.trace() <= rounding * plain.trace()) centred.setZero();
+  return centred;
 }
 
 }  // namespace precis
