@@ -48,10 +48,11 @@ EsaLayer fit_scores(const Eigen::MatrixXd& of_queries, const Eigen::MatrixXd& of
   const Eigen::BDCSVD<Eigen::MatrixXd> svd(queries.root * keys.root, Eigen::ComputeThinU | Eigen::ComputeThinV);
   const Eigen::VectorXd& all = svd.singularValues();
   const double least = all(0) * static_cast<double>(all.size()) * std::numeric_limits<double>::epsilon();
-  const Eigen::VectorXd scale =
-      all.head(dim).unaryExpr([&](double value) { return value > least ? std::sqrt(value) : 0.0; });
-  return {floats(scale.asDiagonal() * svd.matrixU().leftCols(dim).transpose() * queries.inverse),
-          floats(scale.asDiagonal() * svd.matrixV().leftCols(dim).transpose() * keys.inverse)};
+  const Eigen::VectorXd scale = all.unaryExpr([&](double value) { return value > least ? std::sqrt(value) : 0.0; });
+  // All rows, so that the bits of the first do not depend on how many are wanted.
+  const Eigen::MatrixXd a = scale.asDiagonal() * svd.matrixU().transpose() * queries.inverse;
+  const Eigen::MatrixXd b = scale.asDiagonal() * svd.matrixV().transpose() * keys.inverse;
+  return {floats(a.topRows(dim)), floats(b.topRows(dim))};
 }
 
 EsaLayer identity_layer(std::int64_t length) {

@@ -151,6 +151,17 @@ TEST_F(EsaFileTest, WhereNothingCanBeWrittenIsSaidBefore) {
   EXPECT_THROW(expect_writable(folder_ / "absent" / "esa.safetensors"), Error);
 }
 
+TEST(ShippedFilesTest, FitTheirModels) {
+  for (const auto& [name, layers] : {std::pair("demo-ksa", 12), std::pair("demo-dense", 8)}) {
+    SCOPED_TRACE(name);
+    const std::filesystem::path folder = std::filesystem::path(PRECIS_MODELS) / name;
+    const EsaModel model{.layers = layers, .length = 128, .hash = model_hash(Checkpoint{Folder(folder)})};
+    EXPECT_EQ(read_esa_file(folder / esa_file_name, model, 0).dim, 64);
+    const EsaCalibration half = read_esa_file(folder / esa_file_name, model, 32);
+    EXPECT_EQ(half.layers.back().q.size(), 32U * 128U);
+  }
+}
+
 TEST(HashTest, TellsTextsAndModelsApart) {
   EXPECT_EQ(text_hash({"ab", "c"}), text_hash({"ab", "c"}));
   EXPECT_NE(text_hash({"ab", "c"}), text_hash({"a", "bc"}));
