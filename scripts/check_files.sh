@@ -3,7 +3,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-mapfile -d '' files < <(find src include tools tests bench/ops -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh' \) -print0 | sort --zero-terminated)
+mapfile -d '' files < <(find src include tools tests bench/ops bench/esa -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh' \) -print0 | sort --zero-terminated)
 if [ ${#files[@]} -eq 0 ]; then
   echo "$0: no source files found" >&2
   exit 1

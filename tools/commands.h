@@ -16,6 +16,7 @@ Command add_inspect(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_logits(CLI::App& program);
 Command add_quantize(CLI::App& program);
+Command add_calibrate(CLI::App& program);
 Command add_eval(CLI::App& program);
 Command add_bench(CLI::App& program);
 

@@ -21,6 +21,7 @@ Examples:
   precis tokenize -m models/demo-ksa -p "Hello, world"
   precis logits -m models/demo-ksa --ids ids.json -o logits.safetensors
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
+  precis calibrate -m models/demo-ksa --text novel.txt --dim 64
   precis eval kl -m models/demo-ksa --weights q4 -f book.txt
   precis bench -m models/demo-ksa -p 512 -n 128 -d 0,4096
 
@@ -83,9 +84,9 @@ int run_program(int count, char** values) {
   program.set_help_flag("-h,--help", "print this help");
   program.footer(kFooter);
   program.require_subcommand(0, 1);
-  const std::array<Command, 7> commands = {add_run(program),    add_inspect(program),  add_tokenize(program),
-                                           add_logits(program), add_quantize(program), add_eval(program),
-                                           add_bench(program)};
+  const std::array<Command, 8> commands = {add_run(program),    add_inspect(program),  add_tokenize(program),
+                                           add_logits(program), add_quantize(program), add_calibrate(program),
+                                           add_eval(program),   add_bench(program)};
   try {
     program.parse(words(count, values));
   } catch (const CLI::CallForHelp&) {
@@ -100,8 +101,9 @@ int run_program(int count, char** values) {
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }
-  return complain("a command is expected: run, inspect, tokenize, logits, quantize, eval or bench (see precis --help)",
-                  bad_input);
+  return complain(
+      "a command is expected: run, inspect, tokenize, logits, quantize, calibrate, eval or bench (see precis --help)",
+      bad_input);
 }
 
 }  // namespace

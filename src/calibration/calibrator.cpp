@@ -9,7 +9,6 @@
 namespace precis {
 namespace {
 
-constexpr std::int64_t float_bytes = sizeof(float);
 // As in GPTQ.
 constexpr double damping = 0.01;
 
@@ -21,31 +20,12 @@ Calibrator::Calibrator(const TensorSource& source, const ModelSpec& spec, Quanti
       spec_(spec),
       quantizer_(quantizer),
       device_(device),
-      windows_(std::move(windows)),
-      weights_(load_weights(source, spec, device)) {
-  const std::int64_t most = window_rows(spec_, longest());
-  const Buffer ids = device_.allocate(most * std::int64_t{sizeof(std::int32_t)});
-  const Buffer x = device_.allocate(most * spec_.hidden * float_bytes);
-  Ops& ops = device_.ops();
-  for (const std::vector<std::int32_t>& window : windows_) {
-    const std::vector<std::int32_t> all = window_ids(spec_, window);
-    const auto count = static_cast<std::int64_t>(all.size());
-    ops.to_device(ids.as<void>(), all.data(), count * std::int64_t{sizeof(std::int32_t)});
-    ops.embed({ids.as<std::int32_t>(), weights_.embedding, x.as<float>(), count});
-    const auto* first = static_cast<const float*>(ops.on_host(x.as<void>(), count * spec_.hidden * float_bytes));
-    rows_.emplace_back(first, first + count * spec_.hidden);
-  }
-}
-
-std::int64_t Calibrator::longest() const {
-  std::size_t longest = 0;
-  for (const auto& window : windows_) longest = std::max(longest, window.size());
-  return static_cast<std::int64_t>(longest);
-}
+      weights_(load_weights(source, spec, device)),
+      rows_(spec, weights_, device, std::move(windows)) {}
 
 std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<bool()>& proceed) {
   PRECIS_CHECK(layer_ < spec_.layers);
-  LayerRunner runner(spec_, layer_, device_, longest());
+  LayerRunner runner(spec_, layer_, device_, rows_.longest());
   LayerWeights weights = weights_.layers[static_cast<std::size_t>(layer_)];
   std::map<std::string, StoredMatrix> done;
   quantized_.clear();
@@ -55,7 +35,7 @@ std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<b
   }
   if (++layer_ == spec_.layers) return done;
   if (!proceed()) return {};
-  advance(runner, weights);
+  for (std::size_t window = 0; window < rows_.windows(); ++window) rows_.advance(runner, weights, window);
   return done;
 }
 
@@ -86,7 +66,7 @@ void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, cons
                           std::map<std::string, StoredMatrix>& done) {
   const std::int64_t inputs = product.matrices.front().second->weight.inputs;
   const std::byte* wanted = product.matrices.front().second->weight.data;
-  InputMoments moments(device_, inputs, window_rows(spec_, longest()));
+  InputMoments moments(device_, inputs, window_rows(spec_, rows_.longest()));
   LayerWatch watch;
   watch.product = [&](const LinearArgs& args) {
     const bool found = std::any_of(args.parts.begin(), args.parts.end(),
@@ -94,10 +74,7 @@ void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, cons
     if (found) moments.add(args);
     return !found;
   };
-  for (std::size_t window = 0; window < windows_.size(); ++window) {
-    watch.entry = rows_[window].data();
-    runner.run(weights, static_cast<std::int64_t>(windows_[window].size()), watch);
-  }
+  for (std::size_t window = 0; window < rows_.windows(); ++window) rows_.run(runner, weights, window, watch);
   // Windows may be too short for any summary row; then every input counts alike.
   const std::vector<float> none(moments.rows() > 0 ? 0 : static_cast<std::size_t>(inputs * inputs));
   const Quadratic error(moments.rows() > 0 ? moments.sums() : none.data(), inputs, damping);
@@ -112,20 +89,6 @@ void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, cons
     slot->weight.scales = quantized_.emplace_back(device_.adopt(matrix.scales)).as<F16>();
     slot->weight.format = format;
     source_.release(name);
-  }
-}
-
-void Calibrator::advance(LayerRunner& runner, const LayerWeights& weights) {
-  for (std::size_t window = 0; window < windows_.size(); ++window) {
-    std::vector<float>& rows = rows_[window];
-    LayerWatch watch;
-    watch.entry = rows.data();
-    watch.end = [&](const float* x) {
-      const auto bytes = static_cast<std::int64_t>(rows.size() * sizeof(float));
-      const auto* given = static_cast<const float*>(device_.ops().on_host(x, bytes));
-      std::copy(given, given + rows.size(), rows.begin());
-    };
-    runner.run(weights, static_cast<std::int64_t>(windows_[window].size()), watch);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "calibration/layer_runner.h"
+#include "calibration/residual_rows.h"
 #include "device/device.h"
 #include "model/model_spec.h"
 #include "model/quantizer.h"
@@ -17,8 +18,6 @@
 #include "tensor/tensor_source.h"
 
 namespace precis {
-
-using TextWindows = std::vector<std::vector<std::int32_t>>;
 
 class Calibrator {
  public:
@@ -41,20 +40,16 @@ class Calibrator {
   std::vector<Product> products_of(LayerWeights& layer) const;
   void quantize(LayerRunner& runner, const LayerWeights& weights, const Product& product,
                 std::map<std::string, StoredMatrix>& done);
-  // The rows of all windows through the layer as it is now.
-  void advance(LayerRunner& runner, const LayerWeights& weights);
-  std::int64_t longest() const;
   bool has_format(const std::string& name, const LinearWeights& matrix) const;
 
   const TensorSource& source_;
   const ModelSpec& spec_;
   Quantizer& quantizer_;
   Device& device_;
-  TextWindows windows_;
-  Weights weights_;                       // plain
-  std::vector<Buffer> quantized_;         // of the layer in work
-  std::vector<std::vector<float>> rows_;  // [windows][rows, hidden]: the residual stream before the next layer
-  std::int64_t layer_ = 0;                // the next
+  Weights weights_;                // plain
+  ResidualRows rows_;              // before the next layer
+  std::vector<Buffer> quantized_;  // of the layer in work
+  std::int64_t layer_ = 0;         // the next
 };
 
 }  // namespace precis

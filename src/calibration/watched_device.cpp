@@ -50,6 +50,8 @@ void WatchedOps::gate_up(const GateUpArgs& args) {
 }
 
 void WatchedOps::place(const PlaceArgs& args) {
+  if (over_) return;
+  over_ = watch_->place && !watch_->place(args);
   if (!over_) ops_.place(args);
 }
 

@@ -16,6 +16,8 @@ struct LayerWatch {
   // Before products with the same rows, which are normed where they are to be. False: these and all that follows are
   // left out.
   std::function<bool(const LinearArgs& args)> product;
+  // Before q and k are normed, blended and rotated. False: this and all that follows are left out.
+  std::function<bool(const PlaceArgs& args)> place;
   // The rows that the layer gives: [rows, hidden].
   std::function<void(const float* x)> end;
 };

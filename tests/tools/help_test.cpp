@@ -11,7 +11,8 @@ void expect_help(const std::vector<std::string>& line, const std::vector<std::st
 }
 
 TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
-  expect_help({"--help"}, {"run", "inspect", "tokenize", "logits", "quantize", "eval", "bench", "Exit codes"});
+  expect_help({"--help"},
+              {"run", "inspect", "tokenize", "logits", "quantize", "calibrate", "eval", "bench", "Exit codes"});
   expect_help({"-h"}, {"Usage: precis"});
 }
 
@@ -77,6 +78,8 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
   expect_help({"logits", "--help"}, {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute",
                                      "--weights", "Examples:"});
   expect_help({"quantize", "--help"}, {"Usage: precis quantize", "--output", "--weights", "--shard-size", "Examples:"});
+  expect_help({"calibrate", "--help"}, {"Usage: precis calibrate", "--text", "--tokens", "--dim", "--output",
+                                        "--held-out", "--recall-tokens", "--recall-topk", "--json", "Examples:"});
   expect_help({"eval", "--help"}, {"Usage: precis eval", "perplexity", "kl"});
   expect_help({"eval", "kl", "--help"}, {"Usage: precis eval kl", "--against", "--against-weights",
                                          "--against-kv-cache-dtype", "--window", "--tokens", "Examples:"});
