@@ -8,6 +8,7 @@
 #include <span>
 
 #include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace precis {
 
@@ -102,6 +103,8 @@ struct AttentionArgs {
   std::span<const RowRun> runs;
   const RowRun* device_runs = nullptr;
   const RowBounds* bounds = nullptr;  // [rows]
+  // Of the matrix whose product takes `out` next, where that is known: a backend may prepare for it.
+  WeightFormat next = WeightFormat::f32;
 };
 
 }  // namespace precis

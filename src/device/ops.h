@@ -81,6 +81,7 @@ struct LinearArgs {
   std::span<const LinearPart> parts;  // host memory; at most 8
   bool accumulate = false;            // add to y (a residual) instead of overwriting it
   InputNorm norm = {};
+  InputNorm next = {};  // of the product that takes y next, where that is known: a backend may prepare for it
 };
 
 // A matrix and its bias.
@@ -104,11 +105,12 @@ struct GateUpArgs {
 struct MlpArgs {
   float* x;  // [rows, hidden]
   std::int64_t rows;
-  LinearWeights gate;  // [width, hidden]
-  LinearWeights up;    // [width, hidden]
-  LinearWeights down;  // [hidden, width]
-  InputNorm norm;      // of x on its way into gate and up
-  float* gated;        // [rows, width]: temporary
+  LinearWeights gate;   // [width, hidden]
+  LinearWeights up;     // [width, hidden]
+  LinearWeights down;   // [hidden, width]
+  InputNorm norm;       // of x on its way into gate and up
+  float* gated;         // [rows, width]: temporary
+  InputNorm next = {};  // as in LinearArgs
 };
 
 // cos and sin of position * frequency, times `magnitude` (YaRN's attention factor): the step's rotation, for all
@@ -185,7 +187,12 @@ class Ops {
     gate_up({args.x, args.rows, args.gate, args.up, args.norm, args.gated});
     const WeightView& down = args.down.weight;
     const LinearPart part{down, args.down.bias, args.x, down.outputs};
-    linear({.x = args.gated, .x_stride = down.inputs, .rows = args.rows, .parts = {&part, 1}, .accumulate = true});
+    linear({.x = args.gated,
+            .x_stride = down.inputs,
+            .rows = args.rows,
+            .parts = {&part, 1},
+            .accumulate = true,
+            .next = args.next});
   }
   virtual void rotation(const RotationArgs& args) = 0;
   virtual void place(const PlaceArgs& args) = 0;

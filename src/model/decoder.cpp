@@ -111,13 +111,13 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   const std::size_t last = weights_.layers.size() - 1;
   for (std::size_t layer = 0; layer < last; ++layer) {
     attention_block(inputs, layer, pool);
-    output_block(weights_.layers[layer], work_->attended, inputs.rows());
+    output_block(layer, work_->attended, inputs.rows());
   }
   attention_block(inputs, last, pool);
   const auto wanted = static_cast<std::int64_t>(inputs.logit_rows.size());
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
-  output_block(weights_.layers[last], attended, wanted);
+  output_block(last, attended, wanted);
   head(0, std::min(work_->max_logit_rows, wanted));
 }
 
@@ -151,7 +151,8 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .kv = kv,
                   .runs = inputs_->host_runs(place.group),
                   .device_runs = inputs_->runs(place.group),
-                  .bounds = inputs_->bounds(rule)});
+                  .bounds = inputs_->bounds(rule),
+                  .next = weights.output.weight.format});
 }
 
 void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {
@@ -192,17 +193,23 @@ void Decoder::norm_both(std::int64_t texts, std::int64_t summaries, const LayerW
       {work_->x + offset, layer.input_norm_summary, work_->normed + offset, summaries, spec_.hidden, spec_.epsilon});
 }
 
-void Decoder::output_block(const LayerWeights& layer, const float* attended, std::int64_t rows) {
+void Decoder::output_block(std::size_t index, const float* attended, std::int64_t rows) {
+  const LayerWeights& layer = weights_.layers[index];
   const WeightView& output = layer.output.weight;
   const LinearPart part{output, layer.output.bias, work_->x, spec_.hidden};
-  ops_.linear({.x = attended, .x_stride = output.inputs, .rows = rows, .parts = {&part, 1}, .accumulate = true});
+  const InputNorm norm{layer.post_norm, spec_.epsilon};
+  const bool is_last = index + 1 == weights_.layers.size();
+  const float* next = is_last ? weights_.final_norm : weights_.layers[index + 1].input_norm;
+  ops_.linear(
+      {.x = attended, .x_stride = output.inputs, .rows = rows, .parts = {&part, 1}, .accumulate = true, .next = norm});
   ops_.mlp({.x = work_->x,
             .rows = rows,
             .gate = layer.gate,
             .up = layer.up,
             .down = layer.down,
-            .norm = {layer.post_norm, spec_.epsilon},
-            .gated = work_->gated});
+            .norm = norm,
+            .gated = work_->gated,
+            .next = {next, spec_.epsilon}});
 }
 
 const float* Decoder::keep_logit_rows(const StepInputs& inputs) {

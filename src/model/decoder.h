@@ -66,7 +66,7 @@ class Decoder {
   void qkv(const StepInputs& inputs, const LayerWeights& layer);
   void norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer);
   // From attention's output [rows, heads * head_dim] to the layer's end, for the first `rows` rows of x.
-  void output_block(const LayerWeights& layer, const float* attended, std::int64_t rows);
+  void output_block(std::size_t index, const float* attended, std::int64_t rows);
   // Moves the rows whose logits are wanted to the front of x and returns their attention's output: past the last
   // layer's attention nothing else is needed.
   const float* keep_logit_rows(const StepInputs& inputs);

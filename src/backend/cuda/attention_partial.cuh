@@ -143,8 +143,14 @@ __device__ inline void merge_head(const SplitArgs& args, int in_launch, int row,
       }
     }
     if (dim >= head_dim) continue;
-    *reinterpret_cast<float4*>(out + dim) =
+    value =
         make_float4(value.x / weights.total, value.y / weights.total, value.z / weights.total, value.w / weights.total);
+    *reinterpret_cast<float4*>(out + dim) = value;
+    if (args.rounded == nullptr) continue;
+    auto* rounded = static_cast<__nv_bfloat16*>(args.rounded) + (out - args.batch.out) + dim;
+    auto* pairs = reinterpret_cast<__nv_bfloat162*>(rounded);
+    pairs[0] = __floats2bfloat162_rn(value.x, value.y);
+    pairs[1] = __floats2bfloat162_rn(value.z, value.w);
   }
 }
 

@@ -137,6 +137,7 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
                          .most_rows = 0,
                          .slots = 1,
                          .stretches = stretches_,
+                         .rounded = nullptr,
                          .outputs = nullptr,
                          .sums = nullptr,
                          .counters = nullptr});
@@ -160,6 +161,10 @@ void AttentionPlan::finish_splits(const AttentionArgs& args) {
     partial_floats_ = std::max(partial_floats_, batch.rows * args.heads * stretches_ * (args.kv.head_dim + 2));
     counters_ = std::max(counters_, batch.rows * args.kv.kv_heads);
   }
+}
+
+void AttentionPlan::set_rounded(void* rounded) {
+  for (SplitArgs& batch : splits_) batch.rounded = rounded;
 }
 
 void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {

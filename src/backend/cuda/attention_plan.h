@@ -62,6 +62,7 @@ struct SplitArgs {
   std::int32_t most_rows;  // of a piece
   std::int32_t slots;      // blocks that share a row's stretches
   std::int32_t stretches;  // of a row at most
+  void* rounded;           // [rows of the step, heads, head_dim]: takes `out` as bf16 as well; or none
   // Each stretch's outputs [rows, heads, stretches, head_dim], before they are divided by the sums of their weights,
   // and [rows, heads, stretches, 2]: the largest score and that sum.
   float* outputs;
@@ -121,6 +122,8 @@ class AttentionPlan {
   std::int64_t counters() const { return counters_; }
   // `counters` are 0.
   void set_partials(float* partials, std::int32_t* counters);
+  // SplitArgs::rounded of all batches.
+  void set_rounded(void* rounded);
 
   // What is widened at a time, as much as the largest.
   std::int64_t widened_bytes() const { return widened_bytes_; }

@@ -69,6 +69,7 @@ void for_formats(std::span<const LinearPart> parts, const Each& each) {
 
 void CudaOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
+  if (args.accumulate) forget(args.parts.front().y);
   if (deterministic_) return linear_alike(args);
   if (takes_several(args)) return linear_several(args, {});
   if (args.rows <= few_rows) return linear_few(args);
@@ -118,7 +119,9 @@ void CudaOps::mlp(const MlpArgs& args) {
                               .x_stride = down.inputs,
                               .rows = rows,
                               .parts = {&part, 1},
-                              .accumulate = true};
+                              .accumulate = true,
+                              .next = args.next};
+    forget(part.y);
     if (takes_several(products)) {
       linear_several(products, gates);
     } else {
@@ -193,16 +196,50 @@ bool CudaOps::launch_several(const LinearArgs& args, std::span<const LinearPart>
     several.exact_stride = args.x_stride;
     several.norm = args.norm.weight;
     several.epsilon = args.norm.epsilon;
-  } else {
+  } else if (!take_prepared(args, several)) {
     const bool is_rounded = rounded.x != nullptr && rounded.operand == operand;
     several.x = (is_rounded ? rounded : rounded_rows(args, weight.inputs, operand)).x;
   }
-  if (const std::int64_t floats = several_partials(several); floats > 0) {
-    several.partials = partials_.get<float>(floats);
-    several.counters = counters(several_tiles(several));
+  const LinearPart& part = parts.front();
+  const std::int64_t outputs = part.weight.outputs;
+  if (args.next.weight != nullptr && args.accumulate && args.parts.size() == 1 && part.y_stride == outputs &&
+      prepares(args.rows, weight.format)) {
+    const std::int32_t tiles = several_tiles(several);
+    several.next = {.norm = args.next.weight,
+                    .rows = nexts_.get<std::byte>(args.rows * outputs * 2),
+                    .squares = squares_.get<float>(tiles * most_several_rows)};
+    prepared_ = {.x = part.y,
+                 .rows = args.rows,
+                 .rounded = several.next.rows,
+                 .norm = args.next.weight,
+                 .squares = several.next.squares,
+                 .squares_parts = tiles};
   }
   launch_several_rows(several, stream());
   return true;
+}
+
+bool CudaOps::prepares(std::int64_t rows, WeightFormat format) const {
+  return format == WeightFormat::bf16 && rows > several_exact_rows && rows <= most_several_rows &&
+         !exact_activations_ && !deterministic_;
+}
+
+bool CudaOps::take_prepared(const LinearArgs& args, SeveralRows& several) const {
+  const PreparedRows& rows = prepared_;
+  if (several.is_half || rows.x == nullptr || rows.x != args.x || rows.rows != args.rows ||
+      rows.norm != args.norm.weight) {
+    return false;
+  }
+  several.x = rows.rounded;
+  several.norm = rows.norm;
+  several.epsilon = args.norm.epsilon;
+  several.squares = rows.squares;
+  several.squares_parts = rows.squares_parts;
+  return true;
+}
+
+void CudaOps::forget(const float* written) {
+  if (written == prepared_.x) prepared_ = {};
 }
 
 void CudaOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows,

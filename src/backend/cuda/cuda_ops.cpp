@@ -27,6 +27,9 @@ CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations, 
       weights_(stream),
       ups_(stream),
       gates_(stream),
+      attended_(stream),
+      nexts_(stream),
+      squares_(stream),
       attention_(deterministic),
       partials_(stream),
       counters_(stream),
@@ -34,11 +37,13 @@ CudaOps::CudaOps(const std::shared_ptr<Stream>& stream, bool exact_activations, 
       graphs_(stream) {}
 
 void CudaOps::embed(const EmbedArgs& args) {
+  forget(args.x);
   launch_embed(args, stream());
 }
 
 void CudaOps::rms_norm(const RmsNormArgs& args) {
   if (args.rows == 0) return;
+  forget(args.y);
   if (deterministic_) {
     // In the order of norms on the way into products: a step has one or the other, by the rows that it has.
     return launch_norm_round(args.x, args.width, args.rows, args.width, {args.weight, args.epsilon}, Operand::f32,
@@ -62,6 +67,13 @@ void CudaOps::attention(const AttentionArgs& args) {
   attention_.make(args);
   if (attention_.partial_floats() > 0) {
     attention_.set_partials(partials_.get<float>(attention_.partial_floats()), counters(attention_.counters()));
+  }
+  const std::int64_t rows = args.runs.back().first_row + args.runs.back().rows;
+  forget(args.out);
+  if (prepares(rows, args.next) && attention_.tile_batches().empty()) {
+    void* rounded = attended_.get<std::byte>(rows * args.heads * args.kv.head_dim * 2);
+    attention_.set_rounded(rounded);
+    prepared_ = {.x = args.out, .rows = rows, .rounded = rounded};
   }
   for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
   if (attention_.widened_bytes() > 0) attention_.set_widened(widened_.get<std::byte>(attention_.widened_bytes()));
@@ -96,6 +108,7 @@ std::int32_t* CudaOps::counters(std::int64_t count) {
 }
 
 void CudaOps::gather(const GatherArgs& args) {
+  forget(args.y);
   launch_gather(args, stream());
 }
 
@@ -109,8 +122,8 @@ void CudaOps::copy_pages(const CopyPagesArgs& args) {
 
 void CudaOps::repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {
   const auto memory = [&] {
-    return activations_.moves() + weights_.moves() + ups_.moves() + gates_.moves() + partials_.moves() +
-           counters_.moves() + widened_.moves();
+    return activations_.moves() + weights_.moves() + ups_.moves() + gates_.moves() + attended_.moves() +
+           nexts_.moves() + squares_.moves() + partials_.moves() + counters_.moves() + widened_.moves();
   };
   graphs_.repeat(key, memory, work);
 }

@@ -18,6 +18,16 @@ struct RoundedRows {
   Operand operand = Operand::f32;
 };
 
+// What an operation has prepared for the product that takes its results next.
+struct PreparedRows {
+  const float* x = nullptr;  // [rows, inputs]: the results
+  std::int64_t rows = 0;
+  const void* rounded = nullptr;   // [rows, inputs], bf16
+  const float* norm = nullptr;     // [inputs]: rounded are the rows times these; or as they are
+  const float* squares = nullptr;  // of rows times a norm's weights: NextRows::squares
+  std::int32_t squares_parts = 0;
+};
+
 class CudaOps final : public Ops {
  public:
   // `exact_activations` and `deterministic` as in BackendOptions.
@@ -68,6 +78,12 @@ class CudaOps final : public Ops {
   // done, for few rows that do not lie as they must.
   bool launch_several(const LinearArgs& args, std::span<const LinearPart> parts, SeveralRows several,
                       const RoundedRows& rounded = {});
+  // Where the call's rows were prepared: `several` takes them so.
+  bool take_prepared(const LinearArgs& args, SeveralRows& several) const;
+  // Whether a product with several rows, rounded to bf16, may be prepared for.
+  bool prepares(std::int64_t rows, WeightFormat format) const;
+  // What was prepared of rows that are written to counts no more.
+  void forget(const float* written);
   // The first half of an MLP, rounded for the second one: rows [first, first + rows).
   RoundedRows rounded_gates(const MlpArgs& args, std::int64_t first, std::int64_t rows);
   void linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows, const RoundedRows& rounded = {});
@@ -91,6 +107,10 @@ class CudaOps final : public Ops {
   Scratch weights_;      // dequantized, of these
   Scratch ups_;          // up's products, where they do not stay in a kernel
   Scratch gates_;        // an MLP's first half, rounded
+  Scratch attended_;     // attention's results, prepared
+  Scratch nexts_;        // rows that were prepared
+  Scratch squares_;      // beside these
+  PreparedRows prepared_;
   AttentionPlan attention_;
   Scratch partials_;  // of split rows' attention, and of the search for the likely ids
   Scratch counters_;  // beside these, all 0 between operations

@@ -1,10 +1,12 @@
 #include "backend/cuda/several_rows.h"
 
+#include <algorithm>
+
 namespace precis::cuda {
 namespace {
 
-// Blocks that keep every processor of today's GPUs reading evenly, at least.
-constexpr int enough_blocks = 300;
+// Blocks that today's largest GPUs run at once, three a processor, less some.
+constexpr int most_blocks = 330;
 // Steps of a block: beginning and ending cost as much as some.
 constexpr int least_steps = 4;
 // Of shared memory, for two blocks a processor with what they need beside the rows.
@@ -26,16 +28,8 @@ int several_tiles(const SeveralRows& args) {
 void share_inputs(SeveralRows& args) {
   const int tiles = several_tiles(args);
   const int steps = divided_up(args.inputs, several_step);
-  args.shares = 1;
-  while (args.shares < most_shares && tiles * args.shares < enough_blocks && steps >= 2 * args.shares * least_steps) {
-    args.shares *= 2;
-  }
+  args.shares = std::clamp(std::min(most_blocks / tiles, steps / least_steps), 1, most_shares);
   args.share_steps = divided_up(steps, args.shares);
-}
-
-std::int64_t several_partials(const SeveralRows& args) {
-  if (args.shares == 1) return 0;
-  return std::int64_t{several_tiles(args)} * args.shares * args.rows * several_outputs;
 }
 
 bool has_exact_room(const SeveralRows& args) {

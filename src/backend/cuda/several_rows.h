@@ -21,6 +21,14 @@ constexpr int most_shares = 8;
 // Inputs that are loaded together.
 constexpr int several_step = 128;
 
+// For the product that takes the results next, normed: they are rounded times the norm's weights, and the roots that
+// are still to divide by follow from the squares of each tile.
+struct NextRows {
+  const float* norm = nullptr;  // [outputs]
+  void* rows = nullptr;         // [rows, outputs], bf16; or none are wanted
+  float* squares = nullptr;     // [tiles, most_several_rows]: sums of squares of a tile's outputs
+};
+
 struct SeveralRows {
   // Exact: [rows] floats, row r at exact_x + r * exact_stride, both multiples of 16 bytes, and x is not used.
   const float* exact_x = nullptr;
@@ -39,17 +47,16 @@ struct SeveralRows {
   FewRowsPart parts[few_rows_parts] = {};
   void* rounded = nullptr;      // [rows, outputs]: takes the first part's results, rounded, in y's place
   bool rounds_to_half = false;  // to f16, not bf16
-  // Where blocks with a share of the inputs leave their sums, and count themselves: [tiles], 0 before and after.
-  float* partials = nullptr;
-  std::int32_t* counters = nullptr;
+  // Of rows that are rounded times the norm's weights: NextRows::squares of the products before, and their tiles.
+  const float* squares = nullptr;
+  std::int32_t squares_parts = 0;
+  NextRows next = {};
 };
 
 // Tiles of several_outputs that a call takes.
 int several_tiles(const SeveralRows& args);
 // Sets `shares` and `share_steps` from the parts' shapes alone.
 void share_inputs(SeveralRows& args);
-// What `partials` must hold; none where inputs are not shared.
-std::int64_t several_partials(const SeveralRows& args);
 // Whether exact rows have room in a block's shared memory; by the parts' shapes alone.
 bool has_exact_room(const SeveralRows& args);
 

@@ -10,11 +10,14 @@ __device__ inline unsigned shared_address(const void* at) {
   return static_cast<unsigned>(__cvta_generic_to_shared(at));
 }
 
-// 16 bytes from global to shared memory, or zeros and nothing is read.
-__device__ inline void copy_async(void* to, const void* from, bool wanted) {
+// 16 bytes from global to shared memory, or zeros and nothing is read. In shared memory, places are given by pointers
+// or, where these are worked out once, by their addresses.
+__device__ inline void copy_async(unsigned to, const void* from, bool wanted) {
   const int bytes = wanted ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
-               : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+}
+__device__ inline void copy_async(void* to, const void* from, bool wanted) {
+  copy_async(shared_address(to), from, wanted);
 }
 __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -32,11 +35,14 @@ __device__ inline void wait_for_copies() {
 
 // Four 8 x 8 matrices of 16-bit numbers. Lane i gives the address of row i % 8 of matrix i / 8, and gets of each matrix
 // the numbers of row i / 4 in columns 2 (i % 4) and the next one.
-__device__ inline void load_matrices(std::uint32_t (&to)[4], const void* row) {
+__device__ inline void load_matrices(std::uint32_t (&to)[4], unsigned row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+__device__ inline void load_matrices(std::uint32_t (&to)[4], const void* row) {
+  load_matrices(to, shared_address(row));
 }
 // The same of each matrix transposed.
 __device__ inline void load_transposed(std::uint32_t (&to)[4], const void* row) {
