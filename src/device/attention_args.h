@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "device/weight_view.h"
 #include "tensor/dtype.h"
-#include "tensor/weight_format.h"
 
 namespace precis {
 
@@ -103,8 +103,7 @@ struct AttentionArgs {
   std::span<const RowRun> runs;
   const RowRun* device_runs = nullptr;
   const RowBounds* bounds = nullptr;  // [rows]
-  // Of the matrix whose product takes `out` next, where that is known: a backend may prepare for it.
-  WeightFormat next = WeightFormat::f32;
+  WeightView next = {};  // whose product takes `out` next, where that is known: a backend may prepare for it
 };
 
 }  // namespace precis

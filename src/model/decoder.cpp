@@ -152,7 +152,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .runs = inputs_->host_runs(place.group),
                   .device_runs = inputs_->runs(place.group),
                   .bounds = inputs_->bounds(rule),
-                  .next = weights.output.weight.format});
+                  .next = weights.output.weight});
 }
 
 void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {

@@ -315,6 +315,7 @@ __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks
     attend_heads<Element, dims>(args, at, tracks, stretches, at.kv_head * group + in_group,
                                 min(most_split_heads, group - in_group), ring, turn);
   }
+  if (static_cast<int>(threadIdx.x) / warp_lanes == 0) prefetch_next(args);
   merge_if_last(args, at, stretches.count);
 }
 

@@ -137,6 +137,8 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
                          .most_rows = 0,
                          .slots = 1,
                          .stretches = stretches_,
+                         .next = args.next.data,
+                         .next_bytes = args.next.data == nullptr ? 0 : args.next.value_bytes() / 16 * 16,
                          .rounded = nullptr,
                          .outputs = nullptr,
                          .sums = nullptr,

@@ -62,7 +62,9 @@ struct SplitArgs {
   std::int32_t most_rows;  // of a piece
   std::int32_t slots;      // blocks that share a row's stretches
   std::int32_t stretches;  // of a row at most
-  void* rounded;           // [rows of the step, heads, head_dim]: takes `out` as bf16 as well; or none
+  const std::byte* next;   // the matrix that is multiplied next, in whole 16 bytes; or none
+  std::int64_t next_bytes;
+  void* rounded;  // [rows of the step, heads, head_dim]: takes `out` as bf16 as well; or none
   // Each stretch's outputs [rows, heads, stretches, head_dim], before they are divided by the sums of their weights,
   // and [rows, heads, stretches, 2]: the largest score and that sum.
   float* outputs;

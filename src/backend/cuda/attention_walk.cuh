@@ -20,6 +20,21 @@ __device__ inline void prefetch(const std::byte* at) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
+// This block's part of the matrix that is multiplied next, of which all blocks fetch equal parts to the second-level
+// cache: when attention ends, memory is idle until the product begins. Called by one warp.
+__device__ inline void prefetch_next(const SplitArgs& args) {
+#if __CUDA_ARCH__ >= 900
+  constexpr std::int64_t unit = 512;
+  const std::int64_t parts = std::int64_t{gridDim.x} * gridDim.y * gridDim.z * warp_lanes;
+  const std::int64_t block = (std::int64_t{blockIdx.z} * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+  const std::int64_t bytes = (args.next_bytes + parts * unit - 1) / (parts * unit) * unit;
+  const std::int64_t from = (block * warp_lanes + threadIdx.x % warp_lanes) * bytes;
+  const std::int64_t count = min(bytes, args.next_bytes - from);
+  if (count <= 0) return;
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(args.next + from), "r"(static_cast<unsigned>(count)));
+#endif
+}
+
 // 16 entries of a track, or none. `bounds`: those of its stretch.
 struct WarpEntries {
   __device__ bool sees(int entry) const { return bounds.low <= entry && entry < bounds.high; }
@@ -115,23 +130,27 @@ class EntryKeys {
   const std::byte* base_ = nullptr;
 };
 
+// Times that a warp takes entries which are fetched before the kernel before this one ends.
+constexpr int prefetched_times = 3;
+
 // Entries that this warp attends to first are on their way to the second-level cache while the kernel before this one
 // ends: also where that one still writes some of them.
 __device__ inline void prefetch_first(const RowTracks& tracks, const KvView& kv, const Stretches& stretches, int slot,
                                       int slots) {
-  const WarpWalk walk(stretches, slot, slots);
-  if (walk.stretch() >= stretches.count) return;
-  const WarpEntries& entries = walk.entries();
-  const TrackKeys keys = tracks.of(entries);
-  const EntryKeys addresses(keys, entries);
-  const int entry_bytes = keys.entry_bytes;
+  WarpWalk walk(stretches, slot, slots);
+  for (int time = 0; time < prefetched_times && walk.stretch() < stretches.count; ++time, walk.advance()) {
+    const WarpEntries& entries = walk.entries();
+    const TrackKeys keys = tracks.of(entries);
+    const EntryKeys addresses(keys, entries);
+    const int entry_bytes = keys.entry_bytes;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int index = 8 * half + group_lane();
-    if (!entries.sees(entries.first + index)) continue;
-    for (int at = 64 * quad_lane(); at < entry_bytes; at += 256) {
-      prefetch(addresses.at(index) + at);
-      prefetch(addresses.at(index) + kv.value_offset + at);
+    for (int half = 0; half < 2; ++half) {
+      const int index = 8 * half + group_lane();
+      if (!entries.sees(entries.first + index)) continue;
+      for (int at = 64 * quad_lane(); at < entry_bytes; at += 256) {
+        prefetch(addresses.at(index) + at);
+        prefetch(addresses.at(index) + kv.value_offset + at);
+      }
     }
   }
 }

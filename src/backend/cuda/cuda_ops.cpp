@@ -70,7 +70,7 @@ void CudaOps::attention(const AttentionArgs& args) {
   }
   const std::int64_t rows = args.runs.back().first_row + args.runs.back().rows;
   forget(args.out);
-  if (prepares(rows, args.next) && attention_.tile_batches().empty()) {
+  if (prepares(rows, args.next.format) && attention_.tile_batches().empty()) {
     void* rounded = attended_.get<std::byte>(rows * args.heads * args.kv.head_dim * 2);
     attention_.set_rounded(rounded);
     prepared_ = {.x = args.out, .rows = rows, .rounded = rounded};
