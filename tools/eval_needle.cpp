@@ -111,27 +111,60 @@ void check_flags(const NeedleFlags& flags) {
   flags.plan.check();
 }
 
-std::vector<NeedleDocument> documents_of(const NeedleFlags& flags, const TextCodec& codec, Notes& notes) {
-  if (!flags.needle_file.empty()) return read_documents(flags.needle_file, codec, flags.form);
-  std::vector<std::string> texts;
-  for (const std::string& file : flags.texts) texts.push_back(read_input("--text", file));
-  return make_documents(flags.plan, NeedleText(texts), codec, flags.form,
-                        [&](std::size_t made) { notes.passing(fmt::format("making document {} ...", made + 1)); });
-}
-
-// As long as the longest document, which must be allowed.
-EngineOptions engine_options(const NeedleFlags& flags, const std::vector<NeedleDocument>& documents) {
-  const CheckpointReport model = inspect(flags.engine.model);
-  EngineOptions options = flags.engine;
-  options.context = 0;
-  for (const NeedleDocument& document : documents) {
-    const std::int64_t tokens = std::max(document.tokens, document.file.empty() ? document.length : 0);
-    const std::string what = document.file.empty()
-                                 ? fmt::format("--lengths: {} given", tokens)
-                                 : fmt::format("--needle-file: {} comes to {} tokens", document.file, tokens);
-    expect_context(what, tokens, flags.engine.context, model.context);
-    options.context = std::max(options.context, tokens);
+// The documents of a run: read before it begins, or each made when it is due.
+class Documents {
+ public:
+  // Complains of whatever is wrong with flags and files. `of_model`: tokens that the model was made for.
+  Documents(const NeedleFlags& flags, std::int64_t of_model)
+      : plan_(flags.plan), form_(flags.form), codec_(flags.engine.model) {
+    const auto allow = [&](const std::string& what, std::int64_t tokens) {
+      expect_context(what, tokens, flags.engine.context, of_model);
+      longest_ = std::max(longest_, tokens);
+    };
+    if (flags.needle_file.empty()) {
+      for (const std::int64_t length : plan_.lengths) allow(fmt::format("--lengths: {} given", length), length);
+      read_texts(flags.texts);
+    } else {
+      read_ = read_documents(flags.needle_file, codec_, form_);
+      for (const NeedleDocument& document : read_) {
+        allow(fmt::format("--needle-file: {} comes to {} tokens", document.file, document.tokens), document.tokens);
+      }
+    }
   }
+
+  std::size_t count() const { return read_.empty() ? places_.size() : read_.size(); }
+  NeedleDocument document(std::size_t index) const {
+    return read_.empty() ? make_document(plan_, places_[index], *text_, codec_, form_) : read_[index];
+  }
+  // Tokens of the longest conversation, at most.
+  std::int64_t longest() const { return longest_; }
+
+ private:
+  // Makes one document of each length, so that what cannot be had is known before anything is measured.
+  void read_texts(const std::vector<std::string>& files) {
+    std::vector<std::string> texts;
+    for (const std::string& file : files) texts.push_back(read_input("--text", file));
+    text_.emplace(texts);
+    places_ = places_of(plan_);
+    std::int64_t made = 0;
+    for (const NeedlePlace& place : places_) {
+      if (place.length != made) make_document(plan_, place, *text_, codec_, form_);
+      made = place.length;
+    }
+  }
+
+  NeedlePlan plan_;
+  ChatForm form_;
+  TextCodec codec_;
+  std::vector<NeedleDocument> read_;  // or
+  std::optional<NeedleText> text_;
+  std::vector<NeedlePlace> places_;
+  std::int64_t longest_ = 0;
+};
+
+EngineOptions engine_options(const NeedleFlags& flags, const CheckpointReport& model, std::int64_t longest) {
+  EngineOptions options = flags.engine;
+  options.context = longest;
   // Pages that left a window stay with the document for the next question: room for one more window.
   const bool has_windows = std::any_of(model.layer.begin(), model.layer.end(),
                                        [](const LayerReport& layer) { return layer.sight != "full"; });
@@ -140,14 +173,15 @@ EngineOptions engine_options(const NeedleFlags& flags, const std::vector<NeedleD
 }
 
 // What was measured when somebody interrupts stays in the report.
-void ask_all(const std::vector<NeedleDocument>& documents, NeedleRunner& runner, Notes& notes, NeedleReport& report) {
-  for (std::size_t index = 0; index < documents.size(); ++index) {
-    const NeedleDocument& document = documents[index];
+void ask_all(const Documents& documents, NeedleRunner& runner, Notes& notes, NeedleReport& report) {
+  for (std::size_t index = 0; index < documents.count(); ++index) {
+    const NeedleDocument document = documents.document(index);
     const auto told = [&](std::size_t turn) {
       std::string line =
-          fmt::format("{} tokens: document {} of {}", shown_length(document.length), index + 1, documents.size());
-      if (document.questions.size() > 1)
+          fmt::format("{} tokens: document {} of {}", shown_length(document.length), index + 1, documents.count());
+      if (document.questions.size() > 1) {
         line += fmt::format(", question {} of {}", turn + 1, document.questions.size());
+      }
       notes.passing(line + " ...");
     };
     runner.ask(document, index, told, [&](NeedleResult result) { report.results.push_back(std::move(result)); });
@@ -160,9 +194,10 @@ int run_needle(const NeedleFlags& flags) {
   OutputFile json("--json", json_out ? "" : flags.json);
   OutputFile svg("--svg", flags.svg);
   Notes notes;
-  const std::vector<NeedleDocument> documents = documents_of(flags, TextCodec(flags.engine.model), notes);
+  const CheckpointReport model = inspect(flags.engine.model);
+  const Documents documents(flags, model.context);
   NeedleReport report;
-  report.options = engine_options(flags, documents);
+  report.options = engine_options(flags, model, documents.longest());
   report.seed = flags.plan.seed;
   report.generated = flags.needle_file.empty();
   notes.passing("opening the model ...");

@@ -29,7 +29,7 @@ class DocumentMaker {
   DocumentMaker(const NeedlePlan& plan, const NeedleText& text, const TextCodec& codec, const ChatForm& form)
       : plan_(plan), text_(text), codec_(codec), form_(form) {}
 
-  NeedleDocument make(std::int64_t length, std::int64_t file, const std::vector<std::int64_t>& depths) const;
+  NeedleDocument make(const NeedlePlace& place) const;
 
  private:
   void add_facts(NeedleDocument& document, FactMaker& maker, const std::vector<std::int64_t>& depths) const;
@@ -42,16 +42,15 @@ class DocumentMaker {
   const ChatForm& form_;
 };
 
-NeedleDocument DocumentMaker::make(std::int64_t length, std::int64_t file,
-                                   const std::vector<std::int64_t>& depths) const {
-  const std::array parts = {plan_.seed, static_cast<std::uint64_t>(length), static_cast<std::uint64_t>(file),
-                            static_cast<std::uint64_t>(depths.front())};
+NeedleDocument DocumentMaker::make(const NeedlePlace& place) const {
+  const std::array parts = {plan_.seed, static_cast<std::uint64_t>(place.length),
+                            static_cast<std::uint64_t>(place.file), static_cast<std::uint64_t>(place.depths.front())};
   FactMaker maker(seed_of(parts), text_.all());
   NeedleDocument document;
-  document.length = length;
+  document.length = place.length;
   const std::size_t first = maker.draw().below(text_.pieces());
-  add_facts(document, maker, depths);
-  add_questions(document, maker, depths.size());
+  add_facts(document, maker, place.depths);
+  add_questions(document, maker, place.depths.size());
   add_text(document, first);
   return document;
 }
@@ -154,26 +153,27 @@ void NeedlePlan::check() const {
   }
 }
 
-std::vector<NeedleDocument> make_documents(const NeedlePlan& plan, const NeedleText& text, const TextCodec& codec,
-                                           const ChatForm& form, const std::function<void(std::size_t)>& told) {
-  if (text.pieces() == 0) throw std::runtime_error("--text: is empty, a text is expected");
-  const DocumentMaker maker(plan, text, codec, form);
+std::vector<NeedlePlace> places_of(const NeedlePlan& plan) {
   const std::size_t share = plan.all ? plan.depths.size() : static_cast<std::size_t>(plan.questions);
   std::vector<std::int64_t> lengths = plan.lengths;
   std::sort(lengths.begin(), lengths.end());
-  std::vector<NeedleDocument> documents;
+  std::vector<NeedlePlace> places;
   for (const std::int64_t length : lengths) {
     for (std::int64_t file = 0; file < plan.files; ++file) {
       for (std::size_t begin = 0; begin < plan.depths.size(); begin += share) {
-        const std::size_t end = std::min(begin + share, plan.depths.size());
-        told(documents.size());
-        documents.push_back(maker.make(length, file,
-                                       {plan.depths.begin() + static_cast<std::ptrdiff_t>(begin),
-                                        plan.depths.begin() + static_cast<std::ptrdiff_t>(end)}));
+        const auto from = plan.depths.begin() + static_cast<std::ptrdiff_t>(begin);
+        const auto to = plan.depths.begin() + static_cast<std::ptrdiff_t>(std::min(begin + share, plan.depths.size()));
+        places.push_back({length, file, {from, to}});
       }
     }
   }
-  return documents;
+  return places;
+}
+
+NeedleDocument make_document(const NeedlePlan& plan, const NeedlePlace& place, const NeedleText& text,
+                             const TextCodec& codec, const ChatForm& form) {
+  if (text.pieces() == 0) throw std::runtime_error("--text: is empty, a text is expected");
+  return DocumentMaker(plan, text, codec, form).make(place);
 }
 
 }  // namespace precis

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -60,10 +59,19 @@ struct NeedlePlan {
   void check() const;
 };
 
-// All documents of a plan, the shortest first. Each is a function of text, tokenizer, plan and its place in it.
-// `told(n, of)` is called before each. Throws when a length cannot be had.
-std::vector<NeedleDocument> make_documents(const NeedlePlan& plan, const NeedleText& text, const TextCodec& codec,
-                                           const ChatForm& form, const std::function<void(std::size_t)>& told);
+// One document of a plan.
+struct NeedlePlace {
+  std::int64_t length = 0;
+  std::int64_t file = 0;             // counts those of a length and depth
+  std::vector<std::int64_t> depths;  // that it is asked about
+};
+// All of a plan, the shortest first.
+std::vector<NeedlePlace> places_of(const NeedlePlan& plan);
+
+// A function of plan, place, texts and tokenizer. Throws std::runtime_error that names the flag when the length cannot
+// be had.
+NeedleDocument make_document(const NeedlePlan& plan, const NeedlePlace& place, const NeedleText& text,
+                             const TextCodec& codec, const ChatForm& form);
 
 // Those of a needles.json: a list of {"file", "question", "answers": [...], "depth": 0 to 1}; files are beside it.
 // The length of each is its tokens, rounded to a power of two. Throws when the list, or a text, is wrong.
