@@ -168,7 +168,7 @@ EngineOptions engine_options(const NeedleFlags& flags, const CheckpointReport& m
   // Pages that left a window stay with the document for the next question: room for one more window.
   const bool has_windows = std::any_of(model.layer.begin(), model.layer.end(),
                                        [](const LayerReport& layer) { return layer.sight != "full"; });
-  options.max_sequences = has_windows ? 2 : 1;
+  options.max_sequences = has_windows && flags.plan.questions > 1 ? 2 : 1;
   return options;
 }
 

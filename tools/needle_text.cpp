@@ -1,6 +1,7 @@
 #include "needle_text.h"
 
 #include <algorithm>
+#include <array>
 
 namespace precis {
 
@@ -18,9 +19,12 @@ bool is_capital(char c) {
 
 // "Mr.", "St.", "J.": the point at `at` ends no sentence.
 bool is_abbreviation(std::string_view text, std::size_t at) {
+  constexpr std::array<std::string_view, 8> known = {"Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "Messrs"};
   std::size_t begin = at;
   while (begin > 0 && is_letter(text[begin - 1])) --begin;
-  return at > begin && at - begin <= 3 && is_capital(text[begin]) && text[at] == '.';
+  const std::string_view word = text.substr(begin, at - begin);
+  if (text[at] != '.') return false;
+  return (word.size() == 1 && is_capital(word[0])) || std::find(known.begin(), known.end(), word) != known.end();
 }
 
 // The white space that begins at `space` stands behind a sentence: after . ! ? and what closes quotes and brackets.
@@ -32,8 +36,7 @@ bool ends_sentence(std::string_view text, std::size_t space) {
   return (mark == '.' || mark == '!' || mark == '?') && !is_abbreviation(text, at - 1);
 }
 
-// A line that is no whole sentence is cut off where a blank line follows: a heading. Lines that are merely broken are
-// not cut.
+// A piece ends with a sentence, or where a blank line follows, as behind a heading; not where a line is merely broken.
 std::vector<std::size_t> piece_ends(std::string_view text) {
   std::vector<std::size_t> ends;
   for (std::size_t at = 0; at < text.size();) {

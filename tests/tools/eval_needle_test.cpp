@@ -80,7 +80,7 @@ TEST(EvalNeedleTest, CasesComeFromAFile) {
           {"file": "a.txt", "question": "What is the secret code of Nora Reed?", "answers": ["Atlantis"], "depth": 0.1}])");
   const Finished run = precis(needle("--json - --needle-file " + file));
   ASSERT_EQ(run.code, 0) << run.err;
-  const Json json = run.json().empty() ? Json() : Json::parse(run.out);
+  const Json json = Json::parse(run.out);
   EXPECT_EQ(json["cases"][0]["right"], true) << json["cases"][0];
   EXPECT_EQ(json["cases"][0]["answers"][0]["depth"], 35);
   EXPECT_EQ(json["cases"][1]["verdict"], "missing");
@@ -96,14 +96,14 @@ TEST(EvalNeedleTest, WrongNeedleFilesAreRefused) {
   refused("{", "n.json");
   refused("{}", "a list of cases expected, object found");
   refused("[]", "an empty one");
-  refused("[3]", "[0]: 3 found, an object expected");
+  refused("[3]", "[0]: '3' found, an object expected");
   const std::string good = R"({"file": "a.txt", "question": "q", "answers": ["a"], "depth": 0})";
-  refused("[" + good + R"(, {"file": "a.txt"}])", "[1].question: missing");
+  refused("[" + good + R"(, {"file": "a.txt"}])", "[1].depth: missing");
   refused(R"([{"file": "a.txt", "question": "", "answers": ["a"], "depth": 0}])", "[0].question");
-  refused(R"([{"file": "a.txt", "question": "q", "answers": [], "depth": 0}])", "[0].answers: [] found");
-  refused(R"([{"file": "a.txt", "question": "q", "answers": [5], "depth": 0}])", "[0].answers[0]: 5 found");
-  refused(R"([{"file": "a.txt", "question": "q", "answers": ["a"], "depth": 50}])", "[0].depth: 50 found");
-  refused(R"([{"file": "a.txt", "question": "q", "answers": ["a"], "depth": 0, "x": 1}])", "[0].x: 1 found");
+  refused(R"([{"file": "a.txt", "question": "q", "answers": [], "depth": 0}])", "[0].answers: '[]' found");
+  refused(R"([{"file": "a.txt", "question": "q", "answers": [5], "depth": 0}])", "[0].answers[0]: '5' found");
+  refused(R"([{"file": "a.txt", "question": "q", "answers": ["a"], "depth": 50}])", "[0].depth: '50' found");
+  refused(R"([{"file": "a.txt", "question": "q", "answers": ["a"], "depth": 0, "x": 1}])", "[0].x: '1' found");
   refused(R"([{"file": "absent.txt", "question": "q", "answers": ["a"], "depth": 0}])", "absent.txt");
 }
 

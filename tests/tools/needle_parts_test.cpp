@@ -1,4 +1,5 @@
 // What precis eval needle is made of: facts, places, verdicts, table, picture.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -30,7 +31,14 @@ TEST(NeedleFactTest, ASeedGivesTheSameFactsEverywhere) {
     text += fact.sentence + " " + maker.question(fact) + "\n";
   }
   text += maker.code().sentence;
-  EXPECT_EQ(text, "EXPECTED");
+  EXPECT_EQ(text,
+            "Remember that the favourite colour of Louis Kendall is blue. What is Louis Kendall's favourite colour?\n"
+            "Everyone knows that the pet of Quinn Dixon is duck. What is the pet of Quinn Dixon?\n"
+            "Everyone knows that the secret code of Winston Abbott is 39344. Do you know the secret code of Winston "
+            "Abbott?\n"
+            "Ralph Reed's favourite colour is red. Do you know the favourite colour of Ralph Reed?\n"
+            "Everyone knows that the secret code of Winston Archer is 96905. What is Winston Archer's secret code?\n"
+            "Remember that the secret code of Oscar Newman is 86232.");
   const std::array<std::uint64_t, 3> parts = {1, 2, 3};
   const std::array<std::uint64_t, 3> others = {1, 3, 2};
   EXPECT_NE(seed_of(parts), seed_of(others));
@@ -39,15 +47,16 @@ TEST(NeedleFactTest, ASeedGivesTheSameFactsEverywhere) {
 TEST(NeedleFactTest, NoPersonAndNoValueComesTwice) {
   FactMaker first(3, "");
   const std::string known = first.any().person;
-  FactMaker maker(3, "Once " + known + " came by.");
+  const std::string text = fmt::format("Once {} came by.", known);
+  FactMaker maker(3, text);
   std::set<std::string> people;
   std::set<std::string> values;
   for (int at = 0; at < 300; ++at) {
     const Fact fact = maker.any();
     EXPECT_NE(fact.person, known);
     EXPECT_TRUE(people.insert(fact.person).second) << fact.person;
-    EXPECT_TRUE(values.insert(std::to_string(fact.kind) + fact.value).second) << fact.value;
-    EXPECT_NE(fact.sentence.find(fact.value + "."), std::string::npos);
+    EXPECT_TRUE(values.insert(fmt::format("{} {}", fact.kind, fact.value)).second) << fact.value;
+    EXPECT_NE(fact.sentence.find(fmt::format("{}.", fact.value)), std::string::npos);
     EXPECT_NE(maker.question(fact).find(fact.person), std::string::npos);
   }
 }
@@ -95,13 +104,13 @@ TEST(NeedleTextTest, FactsStandAtTheDepthsAsked) {
     const auto first = static_cast<std::size_t>(random.below(400));
     const auto count = static_cast<std::size_t>(random.between(150, 400));
     std::vector<PlantedFact> facts;
-    for (int at = 0; at < 4; ++at) facts.push_back({said("F" + std::to_string(at) + "F"), 100 * random.unit()});
+    for (int at = 0; at < 4; ++at) facts.push_back({said(fmt::format("F{}F", at)), 100 * random.unit()});
     const std::string planted = text.plant(first, count, facts);
     std::vector<PlantedFact> none;
     const auto bytes = static_cast<double>(text.plant(first, count, none).size());
     for (const PlantedFact& fact : facts) {
       EXPECT_NEAR(fact.depth, fact.asked_depth, 100 * 42 / bytes);
-      const std::size_t at = planted.find("\n" + fact.fact.sentence + "\n");
+      const std::size_t at = planted.find(fmt::format("\n{}\n", fact.fact.sentence));
       if (at == std::string::npos) continue;  // the very first or last
       EXPECT_NEAR(100 * static_cast<double>(at) / bytes, fact.depth, 100 * 20 / bytes);
     }
