@@ -60,9 +60,17 @@ struct NeedleFlags {
   std::string needle_file;
   NeedlePlan plan;
   std::vector<CLI::Option*> of_plan;  // what --needle-file excludes
-  ChatForm form;
+  ChatForm form;                      // but for its reply
+  std::optional<std::int64_t> max_tokens;
   std::string json;
   std::string svg;
+
+  ChatForm chat_form() const {
+    ChatForm chat = form;
+    const auto further = plan.all ? static_cast<std::int64_t>(plan.depths.size()) - 1 : 0;
+    chat.reply = max_tokens.value_or(64 + 32 * further);
+    return chat;
+  }
 };
 
 void add_flags(CLI::App& app, NeedleFlags& needle) {
@@ -87,7 +95,8 @@ void add_flags(CLI::App& app, NeedleFlags& needle) {
   flags.text("--needle-file", "FILE", needle.needle_file, "instead: documents and questions from a JSON list");
   flags.heading("Questions");
   flags.flag("--apart", needle.form.apart, "each question in a chat of its own");
-  flags.count("-n,--max-tokens", "N", needle.form.reply, 1, kMaxTokens, "tokens of a reply, at most (default 64)");
+  flags.count("-n,--max-tokens", "N", needle.max_tokens, 1, kMaxTokens,
+              "tokens of a reply, at most (default 64, with --all 32 more for each further fact)");
   flags.text("--chat-template", "NAME", needle.form.chat_template, "chatml instead of the model's own");
   flags.heading("Output");
   flags.text("--json", "FILE", needle.json, "every case as JSON; -: on standard output, instead of the table");
@@ -116,7 +125,7 @@ class Documents {
  public:
   // Complains of whatever is wrong with flags and files. `of_model`: tokens that the model was made for.
   Documents(const NeedleFlags& flags, std::int64_t of_model)
-      : plan_(flags.plan), form_(flags.form), codec_(flags.engine.model) {
+      : plan_(flags.plan), form_(flags.chat_form()), codec_(flags.engine.model) {
     const auto allow = [&](const std::string& what, std::int64_t tokens) {
       expect_context(what, tokens, flags.engine.context, of_model);
       longest_ = std::max(longest_, tokens);
@@ -136,6 +145,7 @@ class Documents {
   NeedleDocument document(std::size_t index) const {
     return read_.empty() ? make_document(plan_, places_[index], *text_, codec_, form_) : read_[index];
   }
+  const ChatForm& form() const { return form_; }
   // Tokens of the longest conversation, at most.
   std::int64_t longest() const { return longest_; }
 
@@ -203,7 +213,7 @@ int run_needle(const NeedleFlags& flags) {
   notes.passing("opening the model ...");
   Engine engine(report.options);
   report.device = engine.device();
-  NeedleRunner runner(engine, flags.form);
+  NeedleRunner runner(engine, documents.form());
   const Interrupt interrupt([&] { runner.cancel(); });
   try {
     ask_all(documents, runner, notes, report);

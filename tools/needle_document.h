@@ -37,7 +37,7 @@ struct NeedleDocument {
 // `reply` tokens for each reply. `apart`: each question has a conversation of its own.
 struct ChatForm {
   std::string chat_template;  // as TextCodec::encode_chat takes it
-  std::int64_t reply = 64;
+  std::int64_t reply = 64;    // tokens, at most
   bool apart = false;
 
   std::int64_t tokens(const TextCodec& codec, const std::string& text,
