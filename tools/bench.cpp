@@ -90,18 +90,6 @@ void check_flags(const BenchFlags& flags) {
   if (flags.csv && flags.json) throw std::runtime_error("--csv: not with --json");
 }
 
-// Refuses cases that reach further than the model, unless --ctx-size allows more (or less).
-void check_context(const std::vector<BenchCase>& cases, std::int64_t asked, std::int64_t of_model) {
-  const std::int64_t context = asked > 0 ? asked : of_model;
-  for (const BenchCase& test : cases) {
-    if (test.length() <= context) continue;
-    const std::string limit = asked > 0 ? fmt::format("--ctx-size allows {}", asked)
-                                        : fmt::format("the model's context has {} (--ctx-size allows more)", of_model);
-    throw std::runtime_error(
-        fmt::format("--depth: {} after {} tokens comes to {}, {}", test.test(), test.depth, test.length(), limit));
-  }
-}
-
 // One engine serves all cases: as long and as wide as the longest and the widest.
 EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& model,
                              const std::vector<BenchCase>& cases) {
@@ -164,7 +152,10 @@ int run_bench(const BenchFlags& flags) {
   const bool dummy = !flags.dummy.empty();
   BenchReport report;
   report.model = dummy ? inspect_configuration(flags.dummy) : inspect(flags.engine.model);
-  check_context(cases, flags.engine.context, report.model.context);
+  for (const BenchCase& test : cases) {
+    expect_context(fmt::format("--depth: {} after {} tokens comes to {}", test.test(), test.depth, test.length()),
+                   test.length(), flags.engine.context, report.model.context);
+  }
   report.options = engine_options(flags, report.model, cases);
   report.options.dummy_weights = dummy;
   if (dummy) report.options.model = flags.dummy;

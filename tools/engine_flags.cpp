@@ -1,5 +1,9 @@
 #include "engine_flags.h"
 
+#include <fmt/format.h>
+
+#include <stdexcept>
+
 namespace precis {
 
 namespace {
@@ -46,6 +50,13 @@ void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& s
               "distance of the places of a prompt where a later one can set in (default 2048)");
   flags.count("--summary-delay", "CHUNKS", target.summary_delay, 0, 4096,
               "summaries that may be owed while decoding, then computed together (default 0)");
+}
+
+void expect_context(const std::string& what, std::int64_t length, std::int64_t asked, std::int64_t of_model) {
+  if (length <= (asked > 0 ? asked : of_model)) return;
+  const std::string limit = asked > 0 ? fmt::format("--ctx-size allows {}", asked)
+                                      : fmt::format("the model's context has {} (--ctx-size allows more)", of_model);
+  throw std::runtime_error(fmt::format("{}, {}", what, limit));
 }
 
 }  // namespace precis

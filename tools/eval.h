@@ -6,6 +6,7 @@
 namespace precis {
 
 Command add_eval_kl(CLI::App& eval);
+Command add_eval_needle(CLI::App& eval);
 Command add_eval_perplexity(CLI::App& eval);
 
 }  // namespace precis

@@ -23,6 +23,7 @@ Examples:
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
   precis calibrate -m models/demo-ksa --text novel.txt --dim 64
   precis eval kl -m models/demo-ksa --weights q4 -f book.txt
+  precis eval needle -m models/demo-ksa --text novel.txt --lengths 4k,16k
   precis bench -m models/demo-ksa -p 512 -n 128 -d 0,4096
 
 Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is wrong, 130 interrupted.)";

@@ -13,6 +13,11 @@ namespace precis {
 struct TextWindow {
   std::vector<std::int32_t> ids;      // what the model reads: the begin id, where it has one, and the text
   std::vector<std::int32_t> targets;  // what follows the last targets.size() ids, each
+
+  // Ids before targets[index].
+  std::int64_t position(std::size_t index) const {
+    return static_cast<std::int64_t>(ids.size() - targets.size() + index) + 1;
+  }
 };
 
 struct WindowSizes {

@@ -24,17 +24,26 @@ void WindowFlags::add(Flags& flags, std::int64_t tokens) {
   flags.count("--tokens", "N", sizes.tokens, 0, kMostTokens,
               tokens == 0 ? "tokens to be expected, at most (default 0: the whole text)"
                           : fmt::format("tokens to be expected, at most; 0: the whole text (default {})", tokens));
+  flags.counts("--ranges", "IDS", bounds, 0, kMostTokens,
+               "bounds such as 0,4k,8k,16k: tokens with so many ids before them in their window, apart, and no others\n"
+               "(the window is then as long as the last one, unless --window says otherwise)");
 }
 
 EngineOptions WindowFlags::engine_options(EngineOptions options) const {
   options.prefix_cache = false;
   options.max_sequences = 1;
-  if (options.context == 0 && sizes.window > 0) options.context = sizes.window;
+  const std::int64_t asked = asked_window();
+  if (options.context == 0 && asked > 0) options.context = asked;
   return options;
 }
 
 std::int64_t WindowFlags::window(const Engine& engine) const {
-  return sizes.window > 0 ? sizes.window : std::min(kDefaultWindow, engine.context());
+  const std::int64_t asked = asked_window();
+  return asked > 0 ? asked : std::min(kDefaultWindow, engine.context());
+}
+
+std::int64_t WindowFlags::asked_window() const {
+  return sizes.window > 0 || bounds.empty() ? sizes.window : std::max<std::int64_t>(bounds.back(), 2);
 }
 
 std::vector<TextWindow> WindowFlags::cut(const Engine& engine, const std::string& text) const {
@@ -46,6 +55,19 @@ std::vector<TextWindow> WindowFlags::cut(const Engine& engine, const std::string
   }
   const TextCodec& codec = engine.text();
   return cut_text(codec.encode(text, false), codec.encode_prompt(""), checked);
+}
+
+void WindowFlags::expect_positions(const std::vector<TextWindow>& windows) const {
+  const PositionRanges wanted = ranges();
+  std::int64_t most = 0;
+  for (const TextWindow& window : windows) {
+    for (std::size_t index = 0; index < window.targets.size(); ++index) {
+      if (wanted.of(window.position(index))) return;
+      most = std::max(most, window.position(index));
+    }
+  }
+  throw std::runtime_error(
+      fmt::format("--ranges: no token is in them, the text's have at most {} ids before them", most));
 }
 
 }  // namespace precis

@@ -106,8 +106,39 @@ TEST(EvalTest, WindowsCoverTheText) {
   EXPECT_EQ(same, answer(eval("kl", "200") + narrow + std::vector<std::string>{"--weights", "q8", "--threads", "2"}));
 }
 
+// Each range has what the whole has of its tokens; what stands outside is left out.
+TEST(EvalTest, RangesAreToldApart) {
+  const auto perplexity = [](const std::string& flags) {
+    return answer(words("eval perplexity -m " + demo_ksa() + " -f " + book() + " --json " + flags));
+  };
+  const auto whole = perplexity("--window 64 --tokens 64");
+  const auto parts = perplexity("--ranges 0,16,40,65 --window 64 --tokens 64");
+  ASSERT_EQ(parts["ranges"].size(), 3u);
+  EXPECT_EQ(parts["positions"], 64);
+  double sum = 0;
+  for (const auto& range : parts["ranges"]) sum += range["nll"].get<double>() * range["positions"].get<double>();
+  EXPECT_NEAR(sum / 64, whole["nll"].get<double>(), 1e-9);
+  EXPECT_EQ(parts["ranges"][1]["positions"], 24);
+  const auto late = perplexity("--ranges 40,64,500 --window 64 --tokens 64");
+  EXPECT_EQ(late["positions"], 25);  // with 40 to 64 ids before them
+  EXPECT_EQ(late["ranges"][1]["positions"], 1);
+  EXPECT_EQ(perplexity("--ranges 0,32 --tokens 70")["window"], 32);
+
+  const auto kl = answer(eval("kl", "64") + words("--weights q4 --window 64 --ranges 16,40,500"));
+  ASSERT_EQ(kl["ranges"].size(), 2u);
+  EXPECT_NEAR(kl["ranges"][0]["nll"].get<double>(),
+              answer(eval("perplexity", "64") + words("--weights q4 --window 64 "
+                                                      "--ranges 16,40"))["nll"]
+                  .get<double>(),
+              1e-9);
+  EXPECT_EQ(kl["positions"], 49);
+  expect_refused(precis(eval("kl", "64") + words("--ranges 8")), "--ranges: one bound");
+  expect_refused(precis(eval("kl", "64") + words("--ranges 8,8")), "--ranges: 8 given behind 8");
+  expect_refused(precis(eval("perplexity", "64") + words("--ranges 100,200")), "--ranges: no token is in them");
+}
+
 TEST(EvalTest, WrongWordsAreRefused) {
-  expect_refused(precis({"eval"}), "perplexity or kl");
+  expect_refused(precis({"eval"}), "perplexity, kl or needle");
   expect_refused(precis({"eval", "taste"}), "taste");
   expect_refused(precis({"eval", "kl", "-m", demo_ksa()}), "--file");
   expect_refused(precis({"eval", "kl", "-m", demo_ksa(), "-f", "absent.txt"}), "absent.txt");

@@ -80,11 +80,15 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
   expect_help({"quantize", "--help"}, {"Usage: precis quantize", "--output", "--weights", "--shard-size", "Examples:"});
   expect_help({"calibrate", "--help"}, {"Usage: precis calibrate", "--text", "--tokens", "--dim", "--output",
                                         "--held-out", "--recall-tokens", "--recall-topk", "--json", "Examples:"});
-  expect_help({"eval", "--help"}, {"Usage: precis eval", "perplexity", "kl"});
+  expect_help({"eval", "--help"}, {"Usage: precis eval", "perplexity", "kl", "needle"});
   expect_help({"eval", "kl", "--help"}, {"Usage: precis eval kl", "--against", "--against-weights",
-                                         "--against-kv-cache-dtype", "--window", "--tokens", "Examples:"});
+                                         "--against-kv-cache-dtype", "--window", "--tokens", "--ranges", "Examples:"});
   expect_help({"eval", "perplexity", "--help"},
-              {"Usage: precis eval perplexity", "--file", "--window,--ctx", "--stride", "Examples:"});
+              {"Usage: precis eval perplexity", "--file", "--window,--ctx", "--stride", "--ranges", "Examples:"});
+  expect_help({"eval", "needle", "--help"},
+              {"Usage: precis eval needle", "--text", "--lengths", "--depths", "--needles", "--files", "--questions",
+               "--all", "--apart", "--needle-file", "--seed", "--json", "--svg", "--kv-cache-dtype", "--weights",
+               "Examples:", "A reply is right if", "Exit codes:"});
   expect_help({"bench", "--help"},
               {"Usage: precis bench", "-m,--model", "--dummy", "--seed", "-p,--prompt", "-n,--predict", "-d,--depth",
                "-np", "-r,--repetitions", "--threads", "--backend", "--compute", "--piece", "--ctx-size", "--csv",
