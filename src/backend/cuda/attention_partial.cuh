@@ -158,12 +158,15 @@ __device__ inline void merge_head(const SplitArgs& args, int in_launch, int row,
 // head merges them all. Counters are 0 before a launch and after it.
 __device__ inline void merge_if_last(const SplitArgs& args, const SplitRow& at, int count) {
   __shared__ bool is_last;
+  const int blocks = min(args.slots, count);
   __syncthreads();
-  if (threadIdx.x == 0) {
-    is_last = count_block(args.counters + at.in_launch() * args.batch.kv.kv_heads + at.kv_head, min(args.slots, count));
+  if (blocks > 1) {
+    if (threadIdx.x == 0) {
+      is_last = count_block(args.counters + at.in_launch() * args.batch.kv.kv_heads + at.kv_head, blocks);
+    }
+    __syncthreads();
+    if (!is_last) return;
   }
-  __syncthreads();
-  if (!is_last) return;
   const int group = args.batch.heads / static_cast<int>(args.batch.kv.kv_heads);
   for (int head = static_cast<int>(threadIdx.x) / warp_lanes; head < group; head += split_warps) {
     merge_head(args, at.in_launch(), at.row(), at.kv_head * group + head, count);

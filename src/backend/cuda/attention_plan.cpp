@@ -137,8 +137,8 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
                          .most_rows = 0,
                          .slots = 1,
                          .stretches = stretches_,
-                         .next = args.next.data,
-                         .next_bytes = args.next.data == nullptr ? 0 : args.next.value_bytes() / 16 * 16,
+                         .next = nullptr,
+                         .next_bytes = 0,
                          .rounded = nullptr,
                          .outputs = nullptr,
                          .sums = nullptr,
@@ -165,8 +165,12 @@ void AttentionPlan::finish_splits(const AttentionArgs& args) {
   }
 }
 
-void AttentionPlan::set_rounded(void* rounded) {
-  for (SplitArgs& batch : splits_) batch.rounded = rounded;
+void AttentionPlan::set_rounded(void* rounded, const WeightView& next) {
+  for (SplitArgs& batch : splits_) {
+    batch.rounded = rounded;
+    batch.next = next.data;
+    batch.next_bytes = next.value_bytes() / 16 * 16;
+  }
 }
 
 void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {

@@ -124,8 +124,9 @@ class AttentionPlan {
   std::int64_t counters() const { return counters_; }
   // `counters` are 0.
   void set_partials(float* partials, std::int32_t* counters);
-  // SplitArgs::rounded of all batches.
-  void set_rounded(void* rounded);
+  // Of all batches: SplitArgs::rounded, and whose product takes it. (Where rows are not rounded they are few, and the
+  // product itself begins to read before attention ends.)
+  void set_rounded(void* rounded, const WeightView& next);
 
   // What is widened at a time, as much as the largest.
   std::int64_t widened_bytes() const { return widened_bytes_; }

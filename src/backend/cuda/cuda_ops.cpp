@@ -72,7 +72,7 @@ void CudaOps::attention(const AttentionArgs& args) {
   forget(args.out);
   if (prepares(rows, args.next.format) && attention_.tile_batches().empty()) {
     void* rounded = attended_.get<std::byte>(rows * args.heads * args.kv.head_dim * 2);
-    attention_.set_rounded(rounded);
+    attention_.set_rounded(rounded, args.next);
     prepared_ = {.x = args.out, .rows = rows, .rounded = rounded};
   }
   for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
