@@ -186,7 +186,7 @@ bool CudaOps::launch_several(const LinearArgs& args, std::span<const LinearPart>
   several.is_half = operand == Operand::f16;
   several.accumulate = args.accumulate;
   for (const LinearPart& part : parts) several.parts[several.count++] = few_rows_part(part);
-  share_inputs(several);
+  share_inputs(several, most_shares_);
   if (args.rows <= several_exact_rows && !deterministic_) {
     const auto is_aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
     if (!is_aligned(args.x) || args.x_stride % 4 != 0 || !is_aligned(args.norm.weight) || !has_exact_room(several)) {

@@ -98,6 +98,7 @@ class CudaOps final : public Ops {
   const std::shared_ptr<Stream> stream_;
   const bool exact_activations_;
   const bool deterministic_;
+  const int most_shares_;  // of a matrix's inputs
   StagingRing staging_;
   Readback readback_;
   std::array<Readback, 2> places_;                                   // of set_out()

@@ -25,10 +25,10 @@ int several_tiles(const SeveralRows& args) {
   return tiles;
 }
 
-void share_inputs(SeveralRows& args) {
+void share_inputs(SeveralRows& args, int most) {
   const int tiles = several_tiles(args);
   const int steps = divided_up(args.inputs, several_step);
-  args.shares = std::clamp(std::min(most_blocks / tiles, steps / least_steps), 1, most_shares);
+  args.shares = std::clamp(std::min(most_blocks / tiles, steps / least_steps), 1, most);
   args.share_steps = divided_up(steps, args.shares);
 }
 

@@ -479,6 +479,13 @@ void launch_rounded(const SeveralRows& args, cudaStream_t stream) {
 
 }  // namespace
 
+bool shares_in_clusters() {
+  cudaFuncAttributes attributes{};
+  const auto kernel = several_rows_kernel<false, 1, false>;
+  check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  return attributes.ptxVersion >= 90;
+}
+
 void launch_several_rows(const SeveralRows& args, cudaStream_t stream) {
   if (args.exact_x != nullptr) {
     launch<false, 1, true>(args, stream);

@@ -55,8 +55,10 @@ struct SeveralRows {
 
 // Tiles of several_outputs that a call takes.
 int several_tiles(const SeveralRows& args);
-// Sets `shares` and `share_steps` from the parts' shapes alone.
-void share_inputs(SeveralRows& args);
+// Sets `shares`, `most` at most, and `share_steps` from the parts' shapes alone.
+void share_inputs(SeveralRows& args, int most = most_shares);
+// Whether this program's kernel for the GPU knows clusters (compute capability 9.0); without, there is one share.
+bool shares_in_clusters();
 // Whether exact rows have room in a block's shared memory; by the parts' shapes alone.
 bool has_exact_room(const SeveralRows& args);
 
