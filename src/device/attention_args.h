@@ -116,7 +116,7 @@ struct AttentionArgs {
   const RowBounds* bounds = nullptr;  // [rows]
   // Of runs that have picked: pages of their summary track, of equal shape and type, and their queries for it, [rows,
   // heads * head_dim]; none: the same queries.
-  KvView picked;
+  KvView picked = {};
   const float* picked_q = nullptr;
 };
 
