@@ -202,14 +202,16 @@ bool CudaOps::launch_several(const LinearArgs& args, std::span<const LinearPart>
   }
   const LinearPart& part = parts.front();
   const std::int64_t outputs = part.weight.outputs;
+  const bool reads_prepared = several.squares != nullptr;  // which lie where the next ones would
   if (args.next.weight != nullptr && args.accumulate && args.parts.size() == 1 && part.y_stride == outputs &&
-      prepares(args.rows, weight.format)) {
+      !reads_prepared && prepares(args.rows, weight.format)) {
     const std::int32_t tiles = several_tiles(several);
     several.next = {.norm = args.next.weight,
                     .rows = nexts_.get<std::byte>(args.rows * outputs * 2),
                     .squares = squares_.get<float>(tiles * most_several_rows)};
     prepared_ = {.x = part.y,
                  .rows = args.rows,
+                 .inputs = outputs,
                  .rounded = several.next.rows,
                  .norm = args.next.weight,
                  .squares = several.next.squares,
@@ -227,7 +229,7 @@ bool CudaOps::prepares(std::int64_t rows, WeightFormat format) const {
 bool CudaOps::take_prepared(const LinearArgs& args, SeveralRows& several) const {
   const PreparedRows& rows = prepared_;
   if (several.is_half || rows.x == nullptr || rows.x != args.x || rows.rows != args.rows ||
-      rows.norm != args.norm.weight) {
+      rows.inputs != several.inputs || rows.inputs != args.x_stride || rows.norm != args.norm.weight) {
     return false;
   }
   several.x = rows.rounded;

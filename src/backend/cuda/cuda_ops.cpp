@@ -74,7 +74,7 @@ void CudaOps::attention(const AttentionArgs& args) {
   if (prepares(rows, args.next.format) && attention_.tile_batches().empty()) {
     void* rounded = attended_.get<std::byte>(rows * args.heads * args.kv.head_dim * 2);
     attention_.set_rounded(rounded, args.next);
-    prepared_ = {.x = args.out, .rows = rows, .rounded = rounded};
+    prepared_ = {.x = args.out, .rows = rows, .inputs = args.heads * args.kv.head_dim, .rounded = rounded};
   }
   for (const SplitArgs& batch : attention_.split_batches()) launch_split_attention(batch, stream());
   if (attention_.widened_bytes() > 0) attention_.set_widened(widened_.get<std::byte>(attention_.widened_bytes()));

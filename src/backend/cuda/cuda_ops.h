@@ -22,6 +22,7 @@ struct RoundedRows {
 struct PreparedRows {
   const float* x = nullptr;  // [rows, inputs]: the results
   std::int64_t rows = 0;
+  std::int64_t inputs = 0;
   const void* rounded = nullptr;   // [rows, inputs], bf16
   const float* norm = nullptr;     // [inputs]: rounded are the rows times these; or as they are
   const float* squares = nullptr;  // of rows times a norm's weights: NextRows::squares
