@@ -36,6 +36,7 @@ Request SamplingFlags::request(std::vector<std::int32_t> ids, SamplingOptions de
   const std::int64_t room = context - static_cast<std::int64_t>(ids.size());
   request.max_tokens = std::max(max_tokens_.value_or(std::clamp<std::int64_t>(room, 1, 512)), std::int64_t{-1});
   request.ids = std::move(ids);
+  request.hash_logits = true;
   request.sampling = std::move(defaults);
   SamplingOptions& sampling = request.sampling;
   if (temperature_) sampling.temperature = *temperature_;

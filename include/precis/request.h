@@ -33,6 +33,7 @@ struct Request {
   bool ignore_end = false;             // go on past the model's end ids (not past `stop` and `stop_ids`)
   int top_logprobs = -1;               // >= 0: events carry the token's log probability and so many alternatives
   bool show_special = false;           // special tokens appear in the text
+  bool hash_logits = false;            // Usage has a hash of the last logits: a whole row is copied and read for it
   bool keep_prefix = true;  // what is computed may serve later requests that begin alike, as long as there is room
 
   // Called on the engine's thread with the logits that follow ids[index] (index counts prompt and answer): for the last

@@ -32,7 +32,7 @@ struct Usage {
   double wait_seconds = 0;        // from submission to the first step
   double prompt_seconds = 0;      // from the first step to the first token
   double answer_seconds = 0;      // from the first token to the last
-  std::uint64_t logits_hash = 0;  // FNV-1a of the bytes of the last logits
+  std::uint64_t logits_hash = 0;  // FNV-1a of the bytes of the last logits, if asked for; otherwise 0
   KvReport kv;                    // what the sequence held when it ended
 };
 

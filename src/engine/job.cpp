@@ -73,8 +73,7 @@ void Job::take_logits(std::int64_t index, RowLogits& logits) {
     chosen_ = choose(logits);
     ended_ = describe(*chosen_, logits);
   }
-  // Costly for a large vocabulary, and only the last one is told.
-  if (!chosen_ || ended_) usage_.logits_hash = hash_of(logits.values());
+  if (request_.hash_logits && (!chosen_ || ended_)) usage_.logits_hash = hash_of(logits.values());
 }
 
 std::int32_t Job::choose(RowLogits& logits) {

@@ -10,6 +10,12 @@ namespace {
 
 // Logits of a large vocabulary are the widest rows of all: few at a time.
 constexpr std::int64_t logit_floats = 8 << 20;
+// But where steps run ahead, those of all sequences that may be in one.
+constexpr std::int64_t rows_ahead = 64;
+
+std::int64_t logit_rows(const ModelSpec& spec, bool runs_asynchronously) {
+  return std::max(logit_floats / spec.vocabulary, runs_asynchronously ? rows_ahead : 1);
+}
 
 }  // namespace
 
@@ -23,7 +29,7 @@ T* Workspace::make(Device& device, std::int64_t rows, std::int64_t width) {
 }
 
 Workspace::Workspace(const ModelSpec& spec, Device& device, std::int64_t rows)
-    : max_rows(rows), max_logit_rows(std::clamp<std::int64_t>(logit_floats / spec.vocabulary, 1, rows)) {
+    : max_rows(rows), max_logit_rows(std::min(logit_rows(spec, device.ops().runs_asynchronously()), rows)) {
   const bool blends = spec.summary && spec.summary->own_projections && spec.summary->mix != 1;
   x = make<float>(device, rows, spec.hidden);
   normed = make<float>(device, rows, spec.hidden);

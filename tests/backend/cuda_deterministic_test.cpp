@@ -191,33 +191,41 @@ TEST_F(CudaDeterministicTest, NormsBeforeProductsAreThoseOnTheWay) {
   }
 }
 
+// The element type of K and V, and the heads' size.
+class CudaDeterministicCutsTest : public CudaDeterministicTest,
+                                  public testing::WithParamInterface<std::tuple<DType, std::int64_t>> {};
+
 // Rows of prompts and decoded ones side by side, of runs of all lengths.
-TEST_F(CudaDeterministicTest, AttentionGivesEachRowTheSameBitsInAnyCut) {
-  for (const DType type : all_types) {
-    for (const std::int64_t group : {1, 4, 5, 8}) {
-      for (const std::int64_t head_dim : {32, 64, 80, 128, 256}) {
-        const HeadShape shape{.heads = 2 * group,
-                              .kv_heads = 2,
-                              .head_dim = head_dim,
-                              .page_entries = random_.between(0, 1) == 0 ? 16 : 5,
-                              .type = type};
-        SCOPED_TRACE(testing::Message() << name_of(type) << " head_dim " << head_dim << " group " << group << " page "
-                                        << shape.page_entries);
-        AttentionProblem problem(random_, shape,
-                                 {random_rows(random_, 160, 0), random_rows(random_, 3, 300),
-                                  random_rows(random_, 1, random_.between(0, 700)), random_rows(random_, 70, 500),
-                                  random_rows(random_, 1, 900), random_rows(random_, 6, 40)});
-        for (const std::size_t decoded : {1, 4, 5}) problem.mark_decoded(decoded);
-        const std::vector<float> whole = problem.solve(*alike_ops_);
-        expect_rows_near(whole, problem.solve(reference_), head_dim, 0.015);
-        for (const std::int64_t piece : {1, 2, 7, 31, 40, 64}) {
-          expect_same_bits(problem.solve(*alike_ops_, piece), whole);
-        }
-        expect_same_bits(problem.solve_alone(*alike_ops_), whole);
-      }
+TEST_P(CudaDeterministicCutsTest, AttentionGivesEachRowTheSameBits) {
+  const auto& [type, head_dim] = GetParam();
+  for (const std::int64_t group : {1, 4, 5, 8}) {
+    const HeadShape shape{.heads = 2 * group,
+                          .kv_heads = 2,
+                          .head_dim = head_dim,
+                          .page_entries = random_.between(0, 1) == 0 ? 16 : 5,
+                          .type = type};
+    SCOPED_TRACE(testing::Message() << "group " << group << " page " << shape.page_entries);
+    AttentionProblem problem(
+        random_, shape,
+        {random_rows(random_, 160, 0), random_rows(random_, 3, 300), random_rows(random_, 1, random_.between(0, 700)),
+         random_rows(random_, 70, 500), random_rows(random_, 1, 900), random_rows(random_, 6, 40)});
+    for (const std::size_t decoded : {1, 4, 5}) problem.mark_decoded(decoded);
+    const std::vector<float> whole = problem.solve(*alike_ops_);
+    expect_rows_near(whole, problem.solve(reference_), head_dim, 0.015);
+    for (const std::int64_t piece : {1, 2, 7, 31, 40, 64}) {
+      expect_same_bits(problem.solve(*alike_ops_, piece), whole);
     }
+    expect_same_bits(problem.solve_alone(*alike_ops_), whole);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Cuts, CudaDeterministicCutsTest,
+                         testing::Combine(testing::ValuesIn(all_types),
+                                          testing::Values<std::int64_t>(32, 64, 80, 128, 256)),
+                         [](const auto& info) {
+                           return std::string(name_of(std::get<0>(info.param))) + "_" +
+                                  std::to_string(std::get<1>(info.param));
+                         });
 
 // KSA's text and summary rows, of a prompt and of an answer, one summary a chunk and four.
 TEST_F(CudaDeterministicTest, ChunksGiveEachRowTheSameBitsInAnyCut) {

@@ -121,48 +121,60 @@ TEST_F(CudaLinearTest, ExactManyRowsMatch) {
   }
 }
 
+// The formats of gate and up.
+class CudaGateUpTest : public CudaLinearTest,
+                       public testing::WithParamInterface<std::pair<WeightFormat, WeightFormat>> {
+ protected:
+  void expect_match(const Matrix& gate, const Matrix& up, std::int64_t rows, bool plain) {
+    const std::int64_t width = gate.view.outputs;
+    const std::int64_t inputs = gate.view.inputs;
+    SCOPED_TRACE(testing::Message() << "width " << width << " inputs " << inputs << " rows " << rows << " plain "
+                                    << plain);
+    const std::vector<float> norm = random_.normals(inputs);
+    const std::vector<float> biases = random_.normals(2 * width);
+    const std::vector<float> x = random_.normals(rows * inputs);
+    const auto solve = [&](Ops& ops) {
+      std::vector<float> y(static_cast<std::size_t>(rows * width));
+      ops.gate_up({x.data(),
+                   rows,
+                   {gate.view, plain ? nullptr : biases.data()},
+                   {up.view, plain ? nullptr : biases.data() + width},
+                   {plain ? nullptr : norm.data(), 1e-5F},
+                   y.data()});
+      return y;
+    };
+    const std::vector<float> expected = solve(reference_);
+    // The gate multiplies two sums: where one is near zero, the other, a few times the inputs' root, lifts its error.
+    expect_close(solve(*exact_ops_), expected, 4e-6F * static_cast<float>(inputs));
+    // All rows count as one. Both sums are as large as the inputs' root, the gate leaves about half of them.
+    const bool rounded = rows > 4 && GetParam().first != WeightFormat::f32;
+    const double typical = 0.5 * static_cast<double>(inputs) * std::sqrt(static_cast<double>(rows * width));
+    const double tolerance = !rounded ? 1e-2 : width > 1 ? 2e-2 : 4e-2;
+    expect_rows_near(solve(*ops_), expected, rows * width, tolerance, rounded ? typical : 0);
+  }
+};
+
 // Few rows and many, formats of one kind and of two, with norm and biases and without.
-TEST_F(CudaLinearTest, GateUpMatches) {
-  using Formats = std::pair<WeightFormat, WeightFormat>;
-  for (const auto& [gate_format, up_format] :
-       {Formats{WeightFormat::f32, WeightFormat::f32}, Formats{WeightFormat::bf16, WeightFormat::bf16},
-        Formats{WeightFormat::f16, WeightFormat::f16}, Formats{WeightFormat::q8, WeightFormat::q8},
-        Formats{WeightFormat::q4, WeightFormat::q4}, Formats{WeightFormat::q4, WeightFormat::q8}}) {
-    for (const std::int64_t width : {1, 40, 333}) {
-      for (const std::int64_t inputs : {160, 1024}) {
-        const Matrix gate(random_, gate_format, width, inputs);
-        const Matrix up(random_, up_format, width, inputs);
-        const std::vector<float> norm = random_.normals(inputs);
-        const std::vector<float> biases = random_.normals(2 * width);
-        for (const std::int64_t rows : {1, 2, 4, 5, 9, 16, 17, 32, 33, 64, 65, 200}) {
-          const bool plain = random_.between(0, 1) == 0;
-          SCOPED_TRACE(testing::Message() << name_of(gate_format) << " " << name_of(up_format) << " width " << width
-                                          << " inputs " << inputs << " rows " << rows << " plain " << plain);
-          const std::vector<float> x = random_.normals(rows * inputs);
-          const auto solve = [&](Ops& ops) {
-            std::vector<float> y(static_cast<std::size_t>(rows * width));
-            ops.gate_up({x.data(),
-                         rows,
-                         {gate.view, plain ? nullptr : biases.data()},
-                         {up.view, plain ? nullptr : biases.data() + width},
-                         {plain ? nullptr : norm.data(), 1e-5F},
-                         y.data()});
-            return y;
-          };
-          const std::vector<float> expected = solve(reference_);
-          // The gate multiplies two sums: where one is near zero, the other, a few times the inputs' root, lifts its
-          // error.
-          expect_close(solve(*exact_ops_), expected, 4e-6F * static_cast<float>(inputs));
-          // All rows count as one. Both sums are as large as the inputs' root, the gate leaves about half of them.
-          const bool rounded = rows > 4 && gate_format != WeightFormat::f32;
-          const double typical = 0.5 * static_cast<double>(inputs) * std::sqrt(static_cast<double>(rows * width));
-          const double tolerance = !rounded ? 1e-2 : width > 1 ? 2e-2 : 4e-2;
-          expect_rows_near(solve(*ops_), expected, rows * width, tolerance, rounded ? typical : 0);
-        }
+TEST_P(CudaGateUpTest, Matches) {
+  for (const std::int64_t width : {1, 40, 333}) {
+    for (const std::int64_t inputs : {160, 1024}) {
+      const Matrix gate(random_, GetParam().first, width, inputs);
+      const Matrix up(random_, GetParam().second, width, inputs);
+      for (const std::int64_t rows : {1, 2, 4, 5, 9, 16, 17, 32, 33, 64, 65, 200}) {
+        expect_match(gate, up, rows, random_.between(0, 1) == 0);
       }
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Formats, CudaGateUpTest,
+    testing::Values(std::pair{WeightFormat::f32, WeightFormat::f32}, std::pair{WeightFormat::bf16, WeightFormat::bf16},
+                    std::pair{WeightFormat::f16, WeightFormat::f16}, std::pair{WeightFormat::q8, WeightFormat::q8},
+                    std::pair{WeightFormat::q4, WeightFormat::q4}, std::pair{WeightFormat::q4, WeightFormat::q8}),
+    [](const auto& info) {
+      return std::string(name_of(info.param.first)) + "_" + std::string(name_of(info.param.second));
+    });
 
 TEST_F(CudaLinearTest, PartsOfDifferentFormatsMatch) {
   for (const std::int64_t rows : {1, 4, 6, 30, 200}) {

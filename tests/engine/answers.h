@@ -43,6 +43,7 @@ using LogitRows = std::map<std::int64_t, std::vector<float>>;
 inline Request greedy_request(std::vector<std::int32_t> ids, std::int64_t max_tokens) {
   Request request;
   request.ids = std::move(ids);
+  request.hash_logits = true;
   request.max_tokens = max_tokens;
   request.sampling.temperature = 0;
   request.ignore_end = true;

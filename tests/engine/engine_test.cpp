@@ -88,6 +88,9 @@ TEST(Engine, StopTextEndsBeforeIt) {
   EXPECT_EQ(result.end.reason, EndReason::stop_string);
   EXPECT_EQ(result.text, whole.substr(0, whole.find(stop)));
   EXPECT_NE(result.end.usage.logits_hash, 0U);
+  request.hash_logits = false;
+  Stream unasked = engine.submit(request);
+  EXPECT_EQ(wait_for(unasked).end.usage.logits_hash, 0U);
 }
 
 TEST(Engine, SameSeedSameText) {
