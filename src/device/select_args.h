@@ -1,0 +1,97 @@
+// What efficient selective attention asks of a device: runs of rows that attend to few entries of a long track, chosen
+// by short vectors. docs/esa.md, "In the engine".
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "device/attention_args.h"
+
+namespace precis {
+
+// Text rows of one sequence that choose together, and the track that they choose from. Of its entries [0, initial) are
+// picked, the `top` best of [initial, local), and [local, end), in ascending order; there are more than `top` to choose
+// from. Entry i of what is picked lies in picked page first_page + i / page_entries.
+struct PickRun {
+  std::int32_t first_row = 0;
+  std::int32_t rows = 0;
+  TrackPages track;
+  std::int32_t initial = 0;
+  std::int32_t top = 0;
+  std::int32_t local = 0;
+  std::int32_t end = 0;
+  std::int32_t first_page = 0;
+  std::int32_t distance = 0;  // KeyTurn::to_origin: from every query to what is picked
+
+  std::int32_t middle() const { return local - initial; }
+  std::int32_t chosen() const { return initial + top; }
+  std::int32_t count() const { return chosen() + end - local; }
+};
+
+// k' of a step's rows to their slots, as KvView::short_type(), rounded to nearest even.
+struct KeepShortArgs {
+  const float* x = nullptr;             // [rows, kv.short_dim]
+  const std::int64_t* slots = nullptr;  // [rows], as PlaceArgs
+  KvView kv;
+  std::int64_t rows = 0;
+};
+
+// What each run picks. The score of a row c and an entry m is f = q'_c . k'_m; for a run F_m = max over its rows of
+// (f - the row's largest f), or f where it has one row; entries count as the largest F within `proximity` entries of
+// them, among those to be chosen from. The `top` largest are chosen, ties to the smaller index. What is no number
+// counts as minus infinity.
+struct SelectArgs {
+  const float* q = nullptr;  // [*, kv.short_dim]: q' of the step's rows
+  KvView kv;
+  std::int64_t proximity = 0;
+  std::span<const PickRun> runs;  // in host memory; tables in device memory
+  const PickRun* device_runs = nullptr;
+  std::int32_t* list = nullptr;  // of a run: picked entry i is at first_page * page_entries + i
+};
+
+// The position of a track's entry: that of the last token of its slice of a chunk. Text: one entry a chunk of one.
+struct EntryPositions {
+  std::int32_t text = 1;     // tokens a chunk; 0: all positions are 0
+  std::int32_t entries = 1;  // a chunk
+  std::int32_t shift = 1;    // slices before the position
+
+  std::int32_t operator()(std::int32_t entry) const {
+    const std::int32_t first = entry / entries * text;
+    return std::max(first, first + (entry % entries + shift) * text / entries - 1);
+  }
+};
+
+// Where picked keys go from their own positions.
+enum class KeyTurn : std::uint8_t {
+  none,
+  packed,     // picked entry i to the position of entry local - chosen() + i: all lie directly before the local ones
+  to_origin,  // all to 0
+};
+
+// K and V of what was picked are copied to the picked pages, keys turned on the way (in float, rounded again).
+struct PickArgs {
+  KvView kv;
+  KvView picked;  // equal shape and type
+  std::span<const PickRun> runs;
+  const PickRun* device_runs = nullptr;
+  const std::int32_t* list = nullptr;  // as SelectArgs
+  KeyTurn turn = KeyTurn::none;
+  EntryPositions positions;
+  const float* rotations = nullptr;  // [positions, 2, head_dim / 2]: cosines, then sines, of magnitude 1
+};
+
+// y[r] = the heads of q[r] turned from the row's position to PickRun::distance. Of the runs' rows alone.
+struct TurnArgs {
+  const float* q = nullptr;  // row r at q + r * q_stride: [heads, head_dim]
+  std::int64_t q_stride = 0;
+  float* y = nullptr;  // [*, heads * head_dim]
+  const std::int32_t* positions = nullptr;
+  const float* rotations = nullptr;  // as PickArgs
+  std::int64_t heads = 0;
+  std::int64_t head_dim = 0;
+  std::span<const PickRun> runs;
+  const PickRun* device_runs = nullptr;
+};
+
+}  // namespace precis
