@@ -118,7 +118,7 @@ struct AttentionArgs {
   WeightView next = {};  // whose product takes `out` next, where that is known: a backend may prepare for it
   // Of runs that have picked: pages of their summary track, of equal shape and type, and their queries for it, [rows,
   // heads * head_dim]; none: the same queries.
-  KvView picked;
+  KvView picked = {};
   const float* picked_q = nullptr;
 };
 

@@ -33,7 +33,7 @@ struct PickRun {
 struct KeepShortArgs {
   const float* x = nullptr;             // [rows, kv.short_dim]
   const std::int64_t* slots = nullptr;  // [rows], as PlaceArgs
-  KvView kv;
+  KvView kv = {};
   std::int64_t rows = 0;
 };
 
@@ -43,9 +43,9 @@ struct KeepShortArgs {
 // counts as minus infinity.
 struct SelectArgs {
   const float* q = nullptr;  // [*, kv.short_dim]: q' of the step's rows
-  KvView kv;
+  KvView kv = {};
   std::int64_t proximity = 0;
-  std::span<const PickRun> runs;  // in host memory; tables in device memory
+  std::span<const PickRun> runs = {};  // in host memory; tables in device memory
   const PickRun* device_runs = nullptr;
   std::int32_t* list = nullptr;  // of a run: picked entry i is at first_page * page_entries + i
 };
@@ -71,13 +71,13 @@ enum class KeyTurn : std::uint8_t {
 
 // K and V of what was picked are copied to the picked pages, keys turned on the way (in float, rounded again).
 struct PickArgs {
-  KvView kv;
-  KvView picked;  // equal shape and type
-  std::span<const PickRun> runs;
+  KvView kv = {};
+  KvView picked = {};  // equal shape and type
+  std::span<const PickRun> runs = {};
   const PickRun* device_runs = nullptr;
   const std::int32_t* list = nullptr;  // as SelectArgs
   KeyTurn turn = KeyTurn::none;
-  EntryPositions positions;
+  EntryPositions positions = {};
   const float* rotations = nullptr;  // [positions, 2, head_dim / 2]: cosines, then sines, of magnitude 1
 };
 
@@ -90,7 +90,7 @@ struct TurnArgs {
   const float* rotations = nullptr;  // as PickArgs
   std::int64_t heads = 0;
   std::int64_t head_dim = 0;
-  std::span<const PickRun> runs;
+  std::span<const PickRun> runs = {};
   const PickRun* device_runs = nullptr;
 };
 

@@ -216,7 +216,6 @@ void Decoder::select(const StepInputs& inputs, std::size_t layer, Chosen chosen,
                 .runs = picks,
                 .device_runs = inputs_->picks(group),
                 .list = work_->picked_list,
-                .positions = {},
                 .rotations = work_->rotations};
   if (positions != EsaPositions::absolute) {
     pick.turn = positions == EsaPositions::fixed ? KeyTurn::to_origin : KeyTurn::packed;
