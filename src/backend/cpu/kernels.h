@@ -105,7 +105,8 @@ constexpr std::int64_t score_entries = 256;
 
 // An entry's K and V to where it was picked to.
 struct PickEntry {
-  const std::byte* key;  // of KV head 0
+  const std::byte* key;   // of KV head 0
+  const std::byte* next;  // that of an entry picked soon, to be fetched into the cache meanwhile
   std::int64_t head_bytes;
   std::int64_t value_offset;
   std::byte* to;  // the same, with its own offsets

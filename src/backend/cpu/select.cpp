@@ -17,6 +17,8 @@ constexpr std::int64_t products_worth_sharing = 1 << 17;
 constexpr std::int64_t tile_rows = 64;
 // Picked entries that a worker takes at a time.
 constexpr std::int64_t entries_at_once = 32;
+// How much earlier than it is copied an entry is fetched into the cache.
+constexpr std::int32_t entries_ahead = 2;
 
 std::int32_t page_of(const TrackPages& track, std::int64_t entry, std::int64_t page_entries) {
   return track.pages[entry / page_entries - track.first_page];
@@ -180,6 +182,7 @@ void CpuOps::select(const SelectArgs& args) {
 void CpuOps::pick(const PickArgs& args) {
   const KvView& kv = args.kv;
   PickEntry shape{.key = nullptr,
+                  .next = nullptr,
                   .head_bytes = kv.page_entries * kv.head_dim * size_of(kv.type),
                   .value_offset = kv.value_offset,
                   .to = nullptr,
@@ -195,7 +198,9 @@ void CpuOps::pick(const PickArgs& args) {
       const std::int64_t to = run.first_page * kv.page_entries + index;
       const std::int32_t entry = args.list[to];
       PickEntry one = shape;
+      const std::int32_t next = args.list[to - index + std::min(index + entries_ahead, run.count() - 1)];
       one.key = kv.key(page_of(run.track, entry, kv.page_entries), 0, entry % kv.page_entries);
+      one.next = kv.key(page_of(run.track, next, kv.page_entries), 0, next % kv.page_entries);
       one.to = args.picked.key(to / kv.page_entries, 0, to % kv.page_entries);
       if (args.turn != KeyTurn::none) {
         const std::int32_t from = args.positions(entry);
