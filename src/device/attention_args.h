@@ -82,6 +82,25 @@ struct RowRun {
   bool picked = false;
 };
 
+// Text rows of one sequence that choose together, and the track that they choose from. Of its entries [0, initial) are
+// picked, the `top` best of [initial, local), and [local, end), in ascending order; there are more than `top` to choose
+// from. Entry i of what is picked lies in picked page first_page + i / page_entries.
+struct PickRun {
+  std::int32_t first_row = 0;
+  std::int32_t rows = 0;
+  TrackPages track;
+  std::int32_t initial = 0;
+  std::int32_t top = 0;
+  std::int32_t local = 0;
+  std::int32_t end = 0;
+  std::int32_t first_page = 0;
+  std::int32_t distance = 0;  // KeyTurn::to_origin: from every query to what is picked
+
+  std::int32_t middle() const { return local - initial; }
+  std::int32_t chosen() const { return initial + top; }
+  std::int32_t count() const { return chosen() + end - local; }
+};
+
 // The longest page tables of some runs, up to a power of two: as many runs with as many rows and equal sizes may be
 // planned alike.
 struct TableSizes {
@@ -120,6 +139,10 @@ struct AttentionArgs {
   // heads * head_dim]; none: the same queries.
   KvView picked = {};
   const float* picked_q = nullptr;
+  // Where Ops::attends_in_place(): what these runs have picked, in their order, and the list of it (SelectArgs::list).
+  // Then nobody has copied it to `picked`: it is read where it is.
+  std::span<const PickRun> picks = {};
+  const std::int32_t* picked_list = nullptr;
 };
 
 }  // namespace precis

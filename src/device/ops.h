@@ -190,6 +190,9 @@ class Ops {
   // Whether there is what efficient selective attention needs: the four below, place()'s query_sums and plain_keys, and
   // attention() of runs that have picked.
   virtual bool selects() const { return false; }
+  // Whether attention() takes AttentionArgs::picked_list, so that what was picked and is not to be turned need not be
+  // copied.
+  virtual bool attends_in_place() const { return false; }
   virtual void keep_short(const KeepShortArgs&) { PRECIS_CHECK(selects()); }
   virtual void select(const SelectArgs&) { PRECIS_CHECK(selects()); }
   virtual void pick(const PickArgs&) { PRECIS_CHECK(selects()); }

@@ -10,25 +10,6 @@
 
 namespace precis {
 
-// Text rows of one sequence that choose together, and the track that they choose from. Of its entries [0, initial) are
-// picked, the `top` best of [initial, local), and [local, end), in ascending order; there are more than `top` to choose
-// from. Entry i of what is picked lies in picked page first_page + i / page_entries.
-struct PickRun {
-  std::int32_t first_row = 0;
-  std::int32_t rows = 0;
-  TrackPages track;
-  std::int32_t initial = 0;
-  std::int32_t top = 0;
-  std::int32_t local = 0;
-  std::int32_t end = 0;
-  std::int32_t first_page = 0;
-  std::int32_t distance = 0;  // KeyTurn::to_origin: from every query to what is picked
-
-  std::int32_t middle() const { return local - initial; }
-  std::int32_t chosen() const { return initial + top; }
-  std::int32_t count() const { return chosen() + end - local; }
-};
-
 // k' of a step's rows to their slots, as KvView::short_type(), rounded to nearest even.
 struct KeepShortArgs {
   const float* x = nullptr;             // [rows, kv.short_dim]

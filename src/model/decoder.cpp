@@ -181,8 +181,14 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .device_runs = inputs_->runs(place.group),
                   .bounds = inputs_->bounds(rule),
                    .next = weights.output.weight,
-                   .picked = geometry_.picked_view(work_->picked),
-                  .picked_q = work_->picked_q});
+                  .picked = geometry_.picked_view(work_->picked),
+                  .picked_q = work_->picked_q,
+                  .picks = inputs_->host_picks(place.group),
+                  .picked_list = picks_in_place() ? work_->picked_list : nullptr});
+}
+
+bool Decoder::picks_in_place() const {
+  return spec_.esa && spec_.esa->positions == EsaPositions::absolute && ops_.attends_in_place();
 }
 
 void Decoder::select(const StepInputs& inputs, std::size_t layer, Chosen chosen, const KvView& kv) {
@@ -210,6 +216,7 @@ void Decoder::select(const StepInputs& inputs, std::size_t layer, Chosen chosen,
                .runs = picks,
                .device_runs = inputs_->picks(group),
                .list = work_->picked_list});
+  if (picks_in_place()) return;
   const EsaPositions positions = spec_.esa->positions;
   PickArgs pick{.kv = kv,
                 .picked = geometry_.picked_view(work_->picked),

@@ -66,6 +66,8 @@ class Decoder {
   void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
   // Short vectors of the rows that later ones choose from, and, where runs pick in this layer, what they pick.
   void select(const StepInputs& inputs, std::size_t layer, Chosen chosen, const KvView& kv);
+  // Whether what was picked is attended to where it is.
+  bool picks_in_place() const;
   void qkv(const StepInputs& inputs, const LayerWeights& layer);
   void norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer);
   // From attention's output [rows, heads * head_dim] to the layer's end, for the first `rows` rows of x.

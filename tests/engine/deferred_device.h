@@ -55,9 +55,11 @@ class DeferredOps final : public Ops {
   }
   void attention(const AttentionArgs& args) override {
     std::vector<RowRun> runs(args.runs.begin(), args.runs.end());
-    defer("attention", [=, this, runs = std::move(runs)] {
+    std::vector<PickRun> picks(args.picks.begin(), args.picks.end());
+    defer("attention", [=, this, runs = std::move(runs), picks = std::move(picks)] {
       AttentionArgs again = args;
       again.runs = runs;
+      again.picks = picks;
       ops_.attention(again);
     });
   }
@@ -79,6 +81,7 @@ class DeferredOps final : public Ops {
     });
   }
   bool selects() const override { return ops_.selects(); }
+  bool attends_in_place() const override { return ops_.attends_in_place(); }
   void keep_short(const KeepShortArgs& args) override {
     defer("keep_short", [=, this] { ops_.keep_short(args); });
   }

@@ -47,6 +47,7 @@ class HookedOps final : public Ops {
   void draw(const DrawArgs& args) override { before("draw"), ops_.draw(args); }
   void copy_pages(const CopyPagesArgs& args) override { before("copy_pages"), ops_.copy_pages(args); }
   bool selects() const override { return ops_.selects(); }
+  bool attends_in_place() const override { return ops_.attends_in_place(); }
   void keep_short(const KeepShortArgs& args) override { before("keep_short"), ops_.keep_short(args); }
   void select(const SelectArgs& args) override { before("select"), ops_.select(args); }
   void pick(const PickArgs& args) override { before("pick"), ops_.pick(args); }

@@ -38,6 +38,7 @@ class CpuOps final : public Ops {
   void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
   bool selects() const override { return true; }
+  bool attends_in_place() const override { return true; }
   void keep_short(const KeepShortArgs& args) override;
   void select(const SelectArgs& args) override;
   void pick(const PickArgs& args) override;

@@ -118,6 +118,7 @@ struct PickEntry {
   // [2, head_dim / 2]: rotations of the key's position and of the one that it is turned to; null: it is not.
   const float* from_rotation;
   const float* to_rotation;
+  float* turn;  // [head_dim]: scratch
 };
 
 // y = silu(gate) * up. `y` may be one of the two.
@@ -154,7 +155,8 @@ struct AttentionTile {
   std::int64_t first_segment[2];  // the segments from the first to the last that a row sees
   std::int64_t segments[2];
   TrackTable tables[2];
-  const float* queries[2];  // q of each track
+  const std::int32_t* list;  // entries of the summary track as entries of its table; or null: they are the same
+  const float* queries[2];   // q of each track
   std::int64_t query_strides[2];
   const std::byte* keys[2];  // of page 0 and the first KV head
   std::int64_t page_bytes[2];

@@ -192,12 +192,15 @@ void CpuOps::pick(const PickArgs& args) {
                   .head_dim = kv.head_dim,
                   .type = element_of(kv.type),
                   .from_rotation = nullptr,
-                  .to_rotation = nullptr};
+                  .to_rotation = nullptr,
+                  .turn = nullptr};
+  reserve_scratch(kv.head_dim);
   for (const PickRun& run : args.runs) {
-    const auto pick_one = [&](std::int32_t index) {
+    const auto pick_one = [&](std::int32_t index, int worker) {
       const std::int64_t to = run.first_page * kv.page_entries + index;
       const std::int32_t entry = args.list[to];
       PickEntry one = shape;
+      one.turn = scratch(worker);
       const std::int32_t next = args.list[to - index + std::min(index + entries_ahead, run.count() - 1)];
       one.key = kv.key(page_of(run.track, entry, kv.page_entries), 0, entry % kv.page_entries);
       one.next = kv.key(page_of(run.track, next, kv.page_entries), 0, next % kv.page_entries);
@@ -214,9 +217,9 @@ void CpuOps::pick(const PickArgs& args) {
       kernels_.pick(one);
     };
     const std::int64_t tasks = (run.count() + entries_at_once - 1) / entries_at_once;
-    pool_.for_each(tasks, [&](std::int64_t task, int) {
+    pool_.for_each(tasks, [&](std::int64_t task, int worker) {
       const std::int64_t end = std::min<std::int64_t>(run.count(), (task + 1) * entries_at_once);
-      for (std::int64_t i = task * entries_at_once; i < end; ++i) pick_one(static_cast<std::int32_t>(i));
+      for (std::int64_t i = task * entries_at_once; i < end; ++i) pick_one(static_cast<std::int32_t>(i), worker);
     });
   }
 }
