@@ -84,7 +84,8 @@ struct RowRun {
 
 // Text rows of one sequence that choose together, and the track that they choose from. Of its entries [0, initial) are
 // picked, the `top` best of [initial, local), and [local, end), in ascending order; there are more than `top` to choose
-// from. Entry i of what is picked lies in picked page first_page + i / page_entries.
+// from. Entry i of what is picked lies in picked page first_page + i / page_entries, at i % page_entries. Runs have
+// picked pages of their own.
 struct PickRun {
   std::int32_t first_row = 0;
   std::int32_t rows = 0;
@@ -93,8 +94,8 @@ struct PickRun {
   std::int32_t top = 0;
   std::int32_t local = 0;
   std::int32_t end = 0;
-  std::int32_t first_page = 0;
-  std::int32_t distance = 0;  // KeyTurn::to_origin: from every query to what is picked
+  std::int32_t first_page = 0;  // of picked pages
+  std::int32_t distance = 0;    // KeyTurn::to_origin: from every query to what is picked
 
   std::int32_t middle() const { return local - initial; }
   std::int32_t chosen() const { return initial + top; }
@@ -135,8 +136,9 @@ struct AttentionArgs {
   const RowRun* device_runs = nullptr;
   const RowBounds* bounds = nullptr;  // [rows]
   WeightView next = {};  // whose product takes `out` next, where that is known: a backend may prepare for it
-  // Of runs that have picked: pages of their summary track, of equal shape and type, and their queries for it, [rows,
-  // heads * head_dim]; none: the same queries.
+  // Of runs that have picked: pages of their summary track, whose entries are K and V of this layer alone, of equal
+  // shape and type (page_bytes and offsets are others), and their queries for it, [rows, heads * head_dim]; none: the
+  // same queries. What picked rows see of it begins at entry 0.
   KvView picked = {};
   const float* picked_q = nullptr;
   // Where Ops::attends_in_place(): what these runs have picked, in their order, and the list of it (SelectArgs::list).

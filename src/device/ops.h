@@ -124,7 +124,7 @@ struct PlaceArgs {
   KvView kv;
   std::int64_t rows = 0;
   std::int64_t heads = 0;
-  // What rows choose by, before the rotation; none where nobody chooses.
+  // What rows choose by, after norms and blend and before the rotation; none where nobody chooses.
   float* query_sums = nullptr;  // [rows, kv_heads * head_dim]: q summed over the heads of each KV head
   float* plain_keys = nullptr;  // [rows, kv_heads * head_dim]: k
 };

@@ -1,5 +1,12 @@
 // What efficient selective attention asks of a device: runs of rows that attend to few entries of a long track, chosen
 // by short vectors. docs/esa.md, "In the engine".
+//
+// Of a layer that selects, in this order: place() leaves query_sums and plain_keys, linear() makes q' and k' of them,
+// then keep_short(), and where runs pick, linear(), select(), pick(), turn() (pick() and turn() as the positions want
+// them), and attention(). Runs come twice: in host memory to plan by, in device memory to read. In calls that are
+// recorded (Ops::repeat) only some of what host runs say holds for all calls: first_row, rows, first_page, initial,
+// top, count(), and the number of the track's pages up to a power of two. local, end and distance go on from step to
+// step.
 #pragma once
 
 #include <algorithm>
@@ -23,12 +30,13 @@ struct KeepShortArgs {
 // them, among those to be chosen from. The `top` largest are chosen, ties to the smaller index. What is no number
 // counts as minus infinity.
 struct SelectArgs {
-  const float* q = nullptr;  // [*, kv.short_dim]: q' of the step's rows
-  KvView kv = {};
+  const float* q = nullptr;  // [rows of the step, kv.short_dim]: q'; those of the runs' rows are read
+  KvView kv = {};            // k' of [initial, local) are read
   std::int64_t proximity = 0;
   std::span<const PickRun> runs = {};  // in host memory; tables in device memory
   const PickRun* device_runs = nullptr;
-  std::int32_t* list = nullptr;  // of a run: picked entry i is at first_page * page_entries + i
+  // [picked pages, page_entries]: entries of the runs' tracks; of a run, count() from first_page on.
+  std::int32_t* list = nullptr;
 };
 
 // The position of a track's entry: that of the last token of its slice of a chunk. Text: one entry a chunk of one.
@@ -50,10 +58,11 @@ enum class KeyTurn : std::uint8_t {
   to_origin,  // all to 0
 };
 
-// K and V of what was picked are copied to the picked pages, keys turned on the way (in float, rounded again).
+// K and V of what was picked are copied to the picked pages, keys turned on the way (in float, rounded again; one that
+// stays at its position keeps its bits).
 struct PickArgs {
   KvView kv = {};
-  KvView picked = {};  // equal shape and type
+  KvView picked = {};  // as AttentionArgs::picked
   std::span<const PickRun> runs = {};
   const PickRun* device_runs = nullptr;
   const std::int32_t* list = nullptr;  // as SelectArgs
@@ -66,9 +75,9 @@ struct PickArgs {
 struct TurnArgs {
   const float* q = nullptr;  // row r at q + r * q_stride: [heads, head_dim]
   std::int64_t q_stride = 0;
-  float* y = nullptr;  // [*, heads * head_dim]
-  const std::int32_t* positions = nullptr;
-  const float* rotations = nullptr;  // as PickArgs
+  float* y = nullptr;                       // [rows of the step, heads * head_dim]
+  const std::int32_t* positions = nullptr;  // [rows of the step]
+  const float* rotations = nullptr;         // as PickArgs
   std::int64_t heads = 0;
   std::int64_t head_dim = 0;
   std::span<const PickRun> runs = {};

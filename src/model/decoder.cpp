@@ -180,7 +180,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .runs = inputs_->host_runs(place.group),
                   .device_runs = inputs_->runs(place.group),
                   .bounds = inputs_->bounds(rule),
-                   .next = weights.output.weight,
+                  .next = weights.output.weight,
                   .picked = geometry_.picked_view(work_->picked),
                   .picked_q = work_->picked_q,
                   .picks = inputs_->host_picks(place.group),
