@@ -46,7 +46,8 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
   flags.text("--kv-cache-dtype", "TYPE", target.kv_cache_dtype,
              "K and V kept as auto (default: as --compute says), fp8 (e4m3), bf16 or f32");
   flags.flag("--deterministic", target.deterministic,
-             "cuda: the same bits alone, in any batch and however prompts are cut; slower (others are so anyway)");
+             "cuda: the same bits alone, in any batch and however prompts are cut; slower (others are so anyway);\n"
+             "with --esa, any backend: the same bits on a cached prefix too");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,

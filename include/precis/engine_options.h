@@ -37,7 +37,9 @@ struct EngineOptions {
 
   // A request's tokens and logits are the same bits alone and beside any others, whatever `piece` is, on a cached
   // prefix, preempted or not. On cpu and reference that is so anyway, and this changes nothing; cuda computes rows in
-  // another way, which is slower for prompts and for several sequences (docs/architecture.md, "On a GPU").
+  // another way, which is slower for prompts and for several sequences (docs/architecture.md, "On a GPU"). Where layers
+  // select (`esa`), `piece` and `prefix_distance` are part of what is computed, and preempted or on a cached prefix the
+  // bits are the same on any backend only with this.
   bool deterministic = false;
 
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the

@@ -12,7 +12,6 @@
 #include <functional>
 #include <span>
 
-#include "base/error.h"
 #include "device/attention_args.h"
 #include "device/draw_args.h"
 #include "device/select_args.h"
@@ -193,10 +192,10 @@ class Ops {
   // Whether attention() takes AttentionArgs::picked_list, so that what was picked and is not to be turned need not be
   // copied.
   virtual bool attends_in_place() const { return false; }
-  virtual void keep_short(const KeepShortArgs&) { PRECIS_CHECK(selects()); }
-  virtual void select(const SelectArgs&) { PRECIS_CHECK(selects()); }
-  virtual void pick(const PickArgs&) { PRECIS_CHECK(selects()); }
-  virtual void turn(const TurnArgs&) { PRECIS_CHECK(selects()); }
+  virtual void keep_short(const KeepShortArgs& args);
+  virtual void select(const SelectArgs& args);
+  virtual void pick(const PickArgs& args);
+  virtual void turn(const TurnArgs& args);
   // Does `work`, which calls operations but none of those below. Calls with equal keys call the same operations with
   // the same arguments (what memory holds may differ), so that a device may record them and do them as one.
   virtual void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {

@@ -22,6 +22,7 @@ struct DeferredHooks {
   std::function<void(std::string_view operation)> called = [](std::string_view) {};
   std::function<void(std::string_view operation)> runs = [](std::string_view) {};
   bool asynchronous = true;         // false: everything runs when it is called
+  bool selects = true;              // false: there is no selective attention
   std::int64_t launched_ahead = 0;  // steps that were called before the results of the one before had arrived
 };
 
@@ -80,7 +81,7 @@ class DeferredOps final : public Ops {
       ops_.copy_pages(again);
     });
   }
-  bool selects() const override { return ops_.selects(); }
+  bool selects() const override { return hooks_->selects && ops_.selects(); }
   bool attends_in_place() const override { return ops_.attends_in_place(); }
   void keep_short(const KeepShortArgs& args) override {
     defer("keep_short", [=, this] { ops_.keep_short(args); });

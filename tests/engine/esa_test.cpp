@@ -278,6 +278,28 @@ TEST(EsaOptionsTest, AutoIsOffWithoutAFile) {
   EXPECT_EQ(refusal(options), "");
 }
 
+TEST(EsaOptionsTest, BackendsWithoutItRefuseItAndAutoIsOff) {
+  EngineOptions options = esa_options("demo-dense");
+  const std::vector<std::int32_t> prompt = some_ids(180);
+  const auto ask = [&] {
+    const auto hooks = std::make_shared<DeferredHooks>();
+    hooks->selects = false;
+    EngineThread engine(options, [&](const EngineOptions&) { return std::make_unique<DeferredDevice>("cpu", hooks); });
+    std::vector<Stream> streams = engine.submit({greedy_request(prompt, 5)});
+    return wait_for(streams.front());
+  };
+  try {
+    ask();
+    FAIL();
+  } catch (const std::exception& error) {
+    EXPECT_STREQ(error.what(), "esa: 'on', expected off or auto: this backend has no selective attention");
+  }
+  options.esa = "auto";
+  const Result result = ask();
+  options.esa = "off";
+  EXPECT_EQ(result.end.usage.logits_hash, run_alone(options, prompt, 5).result.end.usage.logits_hash);
+}
+
 TEST(EsaOptionsTest, RandomWeightsHaveRandomProjections) {
   EngineOptions options = esa_options("demo-dense");
   options.dummy_weights = true;
