@@ -14,6 +14,27 @@ void add_model_flag(Flags& flags, std::filesystem::path& target) {
   flags.path("-m,--model", "DIR", target, "folder of the model, in Hugging Face layout")->required();
 }
 
+namespace {
+
+void add_esa_flags(Flags& flags, EngineOptions& target) {
+  flags.heading("Selective attention (docs/esa.md)");
+  flags.text("--esa", "MODE", target.esa,
+             "attend to the first, the last and the most important tokens of a long sequence: off (default), on, or\n"
+             "auto: where the model's folder has esa.safetensors");
+  flags.count("--esa-initial", "TOKENS", target.esa_initial, 0, kMaxTokens, "first tokens always seen (default 128)");
+  flags.count("--esa-local", "TOKENS", target.esa_local, 0, kMaxTokens, "last tokens always seen (default 4096)");
+  flags.count("--esa-topk", "TOKENS", target.esa_top, 1, kMaxTokens, "chosen of those between (default 2048)");
+  flags.count("--esa-proximity", "TOKENS", target.esa_proximity, 0, 64,
+              "a token counts as the most important of so many to either side (default 1)");
+  flags.count("--esa-dim", "N", target.esa_dim, 0, 1 << 16, "numbers to choose by; 0: all that the file has");
+  flags.text("--esa-positions", "SCHEME", target.esa_positions,
+             "where far tokens are seen: absolute (default), or past the trained length packed or fixed");
+  flags.text("--esa-layers", "LAYERS", target.esa_layers,
+             "full (default), or all: summary layers too, among their summaries");
+}
+
+}  // namespace
+
 void add_compute_flags(Flags& flags, EngineOptions& target) {
   flags.heading("Engine");
   flags.count("-c,--ctx-size,--max-model-len", "TOKENS", target.context, 0, kMaxTokens,
@@ -25,13 +46,15 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
   flags.text("--kv-cache-dtype", "TYPE", target.kv_cache_dtype,
              "K and V kept as auto (default: as --compute says), fp8 (e4m3), bf16 or f32");
   flags.flag("--deterministic", target.deterministic,
-             "cuda: the same bits alone, in any batch and however prompts are cut; slower (others are so anyway)");
+             "cuda: the same bits alone, in any batch and however prompts are cut; slower (others are so anyway);\n"
+             "with --esa, any backend: the same bits on a cached prefix too");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,
              "f32 (default); bf16: rounded, to compare with models that were cast in Python");
   flags.count("-b,--piece,--batch-size,--max-num-batched-tokens", "TOKENS", target.piece, 1, 1 << 16,
               "prompt tokens computed in one step, at most (default 512)");
+  add_esa_flags(flags, target);
 }
 
 void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& sequences) {

@@ -11,7 +11,8 @@ namespace precis {
 
 // -m, --model.
 void add_model_flag(Flags& flags, std::filesystem::path& target);
-// --backend, --compute, --deterministic, --weights, --threads, --ctx-size, --piece: what changes speed and numbers.
+// --backend, --compute, --deterministic, --weights, --threads, --ctx-size, --piece, --esa and its kin: what changes
+// speed and numbers.
 void add_compute_flags(Flags& flags, EngineOptions& target);
 // --parallel, --kv-cache-memory, --page-size, prefix cache: how many sequences share what memory. `sequences` stays
 // empty unless the flag is given.

@@ -37,7 +37,9 @@ struct EngineOptions {
 
   // A request's tokens and logits are the same bits alone and beside any others, whatever `piece` is, on a cached
   // prefix, preempted or not. On cpu and reference that is so anyway, and this changes nothing; cuda computes rows in
-  // another way, which is slower for prompts and for several sequences (docs/architecture.md, "On a GPU").
+  // another way, which is slower for prompts and for several sequences (docs/architecture.md, "On a GPU"). Where layers
+  // select (`esa`), `piece` and `prefix_distance` are part of what is computed, and preempted or on a cached prefix the
+  // bits are the same on any backend only with this.
   bool deterministic = false;
 
   // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
@@ -83,6 +85,29 @@ struct EngineOptions {
   // Complete chunks whose summaries may be owed while decoding (KSA): they are then computed together. 0: each chunk's
   // in the step of its last token. The numbers are the same. Never more than the window allows.
   int summary_delay = 0;
+
+  // Efficient selective attention (docs/esa.md): in a sequence longer than esa_initial + esa_local + esa_top tokens, a
+  // token attends to the first, the last, and the esa_top most important of those between, chosen by short vectors that
+  // `precis calibrate` fits. "off"; "on": an error for a model without esa.safetensors; "auto": where the folder has
+  // one and the backend can. With dummy_weights the short vectors are random.
+  std::string esa = "off";
+  std::int64_t esa_initial = 128;
+  std::int64_t esa_local = 4096;
+  std::int64_t esa_top = 2048;
+
+  // A token counts as the most important within so many of it, to either side. 0 to 64.
+  std::int64_t esa_proximity = 1;
+
+  // Numbers of a short vector: the first rows of the file's projections. 0: all that it has.
+  std::int64_t esa_dim = 0;
+
+  // Where the first and the chosen tokens are seen: "absolute", where they are; "fixed", all at one distance of
+  // esa_local; "packed", one after the other directly before the last ones. The latter two go past what a model was
+  // trained for.
+  std::string esa_positions = "absolute";
+
+  // "full": layers of full attention; "all": layers with summaries too, which choose among these (and count them).
+  std::string esa_layers = "full";
 };
 
 }  // namespace precis

@@ -49,7 +49,8 @@ LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& devi
   weights_.embedding.inputs = spec.hidden;
   weights_.layers.resize(1);
   weights_.final_norm = &end_;
-  decoder_ = std::make_unique<Decoder>(spec_, weights_, geometry_, device_, window_rows(spec, tokens));
+  decoder_ =
+      std::make_unique<Decoder>(spec_, weights_, geometry_, device_, StepLimits{.rows = window_rows(spec, tokens)});
 }
 
 void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const LayerWatch& watch) {

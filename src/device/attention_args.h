@@ -13,7 +13,8 @@
 namespace precis {
 
 // One layer's part of the page pool. A page holds `page_entries` entries of every layer of one group; within the page a
-// layer has K [kv_heads, page_entries, head_dim] and then V of the same shape.
+// layer has K [kv_heads, page_entries, head_dim], then V of the same shape, and then, where models select, k'
+// [page_entries, short_dim].
 struct KvView {
   std::byte* base = nullptr;      // the pool
   std::int64_t page_bytes = 0;    // from one page to the next
@@ -22,7 +23,9 @@ struct KvView {
   std::int64_t page_entries = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  DType type = DType::bf16;  // f32, bf16 or f8_e4m3
+  DType type = DType::bf16;       // f32, bf16 or f8_e4m3
+  std::int64_t short_offset = 0;  // from K to k'
+  std::int64_t short_dim = 0;     // of k'; 0: there is none
 
   // Address of the key of `entry` (in the page) and head; dimensions are contiguous, entries of a head follow each
   // other. The value is value_offset further on.
@@ -31,6 +34,13 @@ struct KvView {
            ((head * page_entries + entry) * head_dim) * (type == DType::f32    ? 4
                                                          : type == DType::bf16 ? 2
                                                                                : 1);
+  }
+  // What k' is kept as.
+  DType short_type() const { return type == DType::f32 ? DType::f32 : DType::bf16; }
+  // Address of an entry's k'.
+  std::byte* short_key(std::int64_t page, std::int64_t entry) const {
+    return base + page * page_bytes + layer_offset + short_offset +
+           entry * short_dim * (short_type() == DType::f32 ? 4 : 2);
   }
 };
 
@@ -68,6 +78,28 @@ struct RowRun {
   // These rows are decoded, others are a prompt's: said of a row alike whenever it is computed. Where
   // Device::goes_by_decoded, it says which kernels attend; else nobody asks.
   bool decoded = false;
+  // The summary track is pages of AttentionArgs::picked: what these rows have picked.
+  bool picked = false;
+};
+
+// Text rows of one sequence that choose together, and the track that they choose from. Of its entries [0, initial) are
+// picked, the `top` best of [initial, local), and [local, end), in ascending order; there are more than `top` to choose
+// from. Entry i of what is picked lies in picked page first_page + i / page_entries, at i % page_entries. Runs have
+// picked pages of their own.
+struct PickRun {
+  std::int32_t first_row = 0;
+  std::int32_t rows = 0;
+  TrackPages track;
+  std::int32_t initial = 0;
+  std::int32_t top = 0;
+  std::int32_t local = 0;
+  std::int32_t end = 0;
+  std::int32_t first_page = 0;  // of picked pages
+  std::int32_t distance = 0;    // KeyTurn::to_origin: from every query to what is picked
+
+  std::int32_t middle() const { return local - initial; }
+  std::int32_t chosen() const { return initial + top; }
+  std::int32_t count() const { return chosen() + end - local; }
 };
 
 // The longest page tables of some runs, up to a power of two: as many runs with as many rows and equal sizes may be
@@ -104,6 +136,15 @@ struct AttentionArgs {
   const RowRun* device_runs = nullptr;
   const RowBounds* bounds = nullptr;  // [rows]
   WeightView next = {};  // whose product takes `out` next, where that is known: a backend may prepare for it
+  // Of runs that have picked: pages of their summary track, whose entries are K and V of this layer alone, of equal
+  // shape and type (page_bytes and offsets are others), and their queries for it, [rows, heads * head_dim]; none: the
+  // same queries. What picked rows see of it begins at entry 0.
+  KvView picked = {};
+  const float* picked_q = nullptr;
+  // Where Ops::attends_in_place(): what these runs have picked, in their order, and the list of it (SelectArgs::list).
+  // Then nobody has copied it to `picked`: it is read where it is.
+  std::span<const PickRun> picks = {};
+  const std::int32_t* picked_list = nullptr;
 };
 
 }  // namespace precis

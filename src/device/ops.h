@@ -14,6 +14,7 @@
 
 #include "device/attention_args.h"
 #include "device/draw_args.h"
+#include "device/select_args.h"
 #include "device/weight_view.h"
 
 namespace precis {
@@ -122,6 +123,9 @@ struct PlaceArgs {
   KvView kv;
   std::int64_t rows = 0;
   std::int64_t heads = 0;
+  // What rows choose by, after norms and blend and before the rotation; none where nobody chooses.
+  float* query_sums = nullptr;  // [rows, kv_heads * head_dim]: q summed over the heads of each KV head
+  float* plain_keys = nullptr;  // [rows, kv_heads * head_dim]: k
 };
 
 // y[i] = x[rows[i]]
@@ -182,6 +186,16 @@ class Ops {
   // most_likely(), and what `options` want of each row.
   virtual void draw(const DrawArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
+  // Whether there is what efficient selective attention needs: the four below, place()'s query_sums and plain_keys, and
+  // attention() of runs that have picked.
+  virtual bool selects() const { return false; }
+  // Whether attention() takes AttentionArgs::picked_list, so that what was picked and is not to be turned need not be
+  // copied.
+  virtual bool attends_in_place() const { return false; }
+  virtual void keep_short(const KeepShortArgs& args);
+  virtual void select(const SelectArgs& args);
+  virtual void pick(const PickArgs& args);
+  virtual void turn(const TurnArgs& args);
   // Does `work`, which calls operations but none of those below. Calls with equal keys call the same operations with
   // the same arguments (what memory holds may differ), so that a device may record them and do them as one.
   virtual void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) {

@@ -28,6 +28,14 @@ void validate(const EngineOptions& options) {
   expect("page_entries", options.page_entries, 1, 4096);
   expect("prefix_distance", options.prefix_distance, 0, most_tokens);
   expect("summary_delay", options.summary_delay, 0, 4096);
+  expect("esa_initial", options.esa_initial, 0, most_tokens);
+  expect("esa_local", options.esa_local, 0, most_tokens);
+  expect("esa_top", options.esa_top, 1, most_tokens);
+  expect("esa_proximity", options.esa_proximity, 0, 64);
+  expect("esa_dim", options.esa_dim, 0, 1 << 16);
+  if (options.esa != "off" && options.esa != "on" && options.esa != "auto") {
+    fail("esa: '{}', expected on, off or auto", options.esa);
+  }
   const double share = options.gpu_memory_utilization;
   if (!(share >= 0 && share <= 1)) {
     fail("gpu_memory_utilization: {:g}, expected a number above 0 and up to 1, or 0 (not used)", share);
@@ -67,6 +75,40 @@ std::optional<WeightFormat> weight_format(const EngineOptions& options, const Mo
   return wanted;
 }
 
+std::optional<EsaRule> esa_rule(const EngineOptions& options, const ModelSpec& spec, std::int64_t dim) {
+  EsaRule esa{.initial = options.esa_initial,
+              .local = options.esa_local,
+              .top = options.esa_top,
+              .proximity = options.esa_proximity,
+              .dim = dim};
+  if (options.esa_positions == "fixed") {
+    esa.positions = EsaPositions::fixed;
+  } else if (options.esa_positions == "packed") {
+    esa.positions = EsaPositions::packed;
+  } else if (options.esa_positions != "absolute") {
+    fail("esa_positions: '{}', expected absolute, fixed or packed", options.esa_positions);
+  }
+  if (options.esa_layers != "full" && options.esa_layers != "all") {
+    fail("esa_layers: '{}', expected full or all", options.esa_layers);
+  }
+  esa.summaries = options.esa_layers == "all" && spec.chunk.any();
+  if (esa.summaries && esa.positions == EsaPositions::fixed) {
+    fail("esa_positions: 'fixed', expected absolute or packed where esa_layers is all");
+  }
+  const bool inner = spec.summary && spec.summary->text_positions == TextPositions::inner_chunk;
+  if (inner && esa.positions != EsaPositions::absolute) {
+    fail("esa_positions: '{}', expected absolute: this model's positions begin anew in each chunk",
+         options.esa_positions);
+  }
+  const bool selects =
+      std::ranges::any_of(spec.rules, [&](const LayerRule& rule) { return chosen_in(esa, rule) != Chosen::none; });
+  return selects && wanted_context(options, spec) > esa.all() ? std::optional(esa) : std::nullopt;
+}
+
+std::int64_t wanted_context(const EngineOptions& options, const ModelSpec& spec) {
+  return std::min(options.context > 0 ? options.context : spec.context, most_tokens);
+}
+
 SchedulerOptions scheduler_options(const EngineOptions& options) {
   return {.piece = options.piece,
           .max_sequences = options.max_sequences,
@@ -77,7 +119,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
 
 PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes,
                    std::int64_t kv_memory) {
-  std::int64_t context = std::min(options.context > 0 ? options.context : spec.context, most_tokens);
+  const std::int64_t context = wanted_context(options, spec);
   if (kv_memory == 0) {
     const std::int64_t pages =
         checked_mul<std::int64_t>(plan.peak_pages(context, options.piece), options.max_sequences, "KV pool");

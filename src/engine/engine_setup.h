@@ -27,7 +27,14 @@ bool rounds_frequencies(const EngineOptions& options);
 // another one than the checkpoint was quantized to.
 std::optional<WeightFormat> weight_format(const EngineOptions& options, const ModelSpec& spec);
 
+// How layers select; nothing where no sequence of so many tokens as the engine takes could leave anything out. `dim`:
+// of the short vectors. Throws Error when an option is unknown or does not go with the model.
+std::optional<EsaRule> esa_rule(const EngineOptions& options, const ModelSpec& spec, std::int64_t dim);
+
 SchedulerOptions scheduler_options(const EngineOptions& options);
+
+// Text tokens that a sequence may have, as far as memory does not limit it.
+std::int64_t wanted_context(const EngineOptions& options, const ModelSpec& spec);
 
 // Text tokens that a sequence may have, and the pages of the pool, which takes `kv_memory` bytes, or what the context
 // and the number of sequences need where that is 0. Throws Error that names the largest context that

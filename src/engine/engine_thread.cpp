@@ -46,23 +46,32 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
       default_sampling_(files_.default_sampling()),
       piece_(options.piece),
       device_(open(options)),
+      esa_(files_.open_esa(spec_, device_->ops().selects())),
       geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
-                                 kv_type(options))),
+                                 kv_type(options), spec_.esa ? spec_.esa->dim : 0)),
       plan_(spec_, geometry_, options.summary_delay) {
   SchedulerOptions scheduling = scheduler_options(options);
-  scheduling.deterministic = device_->goes_by_decoded();
+  // Where layers select, what a row computes depends on the piece that it is part of, on any device.
+  scheduling.deterministic = device_->goes_by_decoded() || (options.deterministic && spec_.esa);
   const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
   const std::optional<DeviceMemory> memory = device_->memory();
-  decoder_.emplace(spec_, weights_, geometry_, *device_, rows);
+  decoder_.emplace(spec_, weights_, geometry_, *device_,
+                   StepLimits{rows, options.max_sequences, wanted_context(options, spec_)});
   DeviceNeeds needs;
   if (memory)
     needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, geometry_.type, rows)};
+  if (esa_) {
+    const std::int64_t numbers = 2 * spec_.layers * esa_->dim * esa_->length;
+    needs.weights += numbers * std::int64_t{sizeof(float)};
+  }
   const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes(), kv_memory(options, memory, needs));
   if (memory) expect_fits(*memory, needs, size.pages * geometry_.page_bytes());
   pages_.emplace(size.pages);
   pool_ = device_->allocate(size.pages * geometry_.page_bytes());
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
+  if (esa_) add_esa(weights_, *esa_, *device_);
+  esa_.reset();
   costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});

@@ -111,6 +111,7 @@ class EngineThread {
   SamplingOptions default_sampling_;
   std::int64_t piece_;
   std::unique_ptr<Device> device_;
+  std::optional<EsaCalibration> esa_;  // until it is on the device
   Weights weights_;
   KvGeometry geometry_;
   KvPlan plan_;

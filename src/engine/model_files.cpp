@@ -62,6 +62,47 @@ std::int64_t ModelFiles::weight_bytes(const ModelSpec& spec) const {
   return bytes;
 }
 
+std::optional<EsaCalibration> ModelFiles::open_esa(ModelSpec& spec, bool can) const {
+  if (options_.esa == "off") return std::nullopt;
+  const bool asked = options_.esa == "on";
+  if (!can) {
+    if (asked) fail("esa: 'on', expected off or auto: this backend has no selective attention");
+    return std::nullopt;
+  }
+  if (checkpoint_ && !checkpoint_->folder().has(esa_file_name)) {
+    if (asked)
+      fail("{}: no {}, expected one where esa is on: precis calibrate makes it", options_.model.string(),
+           esa_file_name);
+    return std::nullopt;
+  }
+  EsaCalibration calibration =
+      checkpoint_
+          ? read_esa_file(checkpoint_->folder().path() / esa_file_name,
+                          {spec.layers, spec.kv_heads * spec.head_dim, model_hash(*checkpoint_)}, options_.esa_dim)
+          : random_esa(spec);
+  spec.esa = esa_rule(options_, spec, calibration.dim);
+  if (!spec.esa) return std::nullopt;
+  return calibration;
+}
+
+EsaCalibration ModelFiles::random_esa(const ModelSpec& spec) const {
+  constexpr std::int64_t usual_dim = 128;
+  const std::int64_t length = spec.kv_heads * spec.head_dim;
+  const std::int64_t dim = options_.esa_dim == 0 ? std::min(usual_dim, length) : options_.esa_dim;
+  if (dim > length) fail("esa_dim: {}, expected at most {}, KV heads times head size", dim, length);
+  EsaCalibration calibration{
+      .dim = dim, .length = length, .layers = {}, .tokens = 0, .text_hash = {}, .model_hash = {}};
+  const auto random = [&](std::int64_t layer, const char* of) {
+    const std::string name = fmt::format("esa.layers.{}.{}", layer, of);
+    const RandomTensors tensors({{name, {dim, length}}}, DType::f32, options_.dummy_seed, options_.threads);
+    return to_floats(name, tensors.find(name)->view);
+  };
+  for (std::int64_t layer = 0; layer < spec.layers; ++layer) {
+    calibration.layers.push_back({random(layer, "q"), random(layer, "k")});
+  }
+  return calibration;
+}
+
 Weights ModelFiles::load(const ModelSpec& spec, Device& device) const {
   std::optional<Quantizer> quantizer;
   if (const auto format = weight_format(options_, spec)) quantizer.emplace(*format, options_.threads);

@@ -8,6 +8,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "device/device.h"
+#include "esa/esa_file.h"
 #include "model/model_spec.h"
 #include "model/weights.h"
 #include "precis/engine_options.h"
@@ -35,9 +36,14 @@ class ModelFiles {
   SamplingOptions default_sampling() const;
   // Bytes that the weights will take on a device. Reads no element.
   std::int64_t weight_bytes(const ModelSpec& spec) const;
+  // What layers select by; nothing where they do not. `can`: the device has what it takes. Sets ModelSpec::esa. Throws
+  // Error when it is asked for and is not there.
+  std::optional<EsaCalibration> open_esa(ModelSpec& spec, bool can) const;
   Weights load(const ModelSpec& spec, Device& device) const;
 
  private:
+  EsaCalibration random_esa(const ModelSpec& spec) const;
+
   EngineOptions options_;
   std::optional<Checkpoint> checkpoint_;  // none: random weights
 };

@@ -41,7 +41,7 @@ std::optional<PrefixMatch> PrefixCache::find(std::span<const std::int32_t> ids, 
   }
   if (best == snapshots_.end()) return std::nullopt;
   snapshots_.splice(snapshots_.begin(), snapshots_, best);
-  return PrefixMatch{best_tokens, best->summarised, best->kv.share()};
+  return PrefixMatch{best_tokens, best->lowest, best->summarised, best->kv.share()};
 }
 
 bool PrefixCache::drop_oldest() {

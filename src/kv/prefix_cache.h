@@ -25,6 +25,7 @@ struct PrefixSnapshot {
 // What a new sequence takes over: the pages of its first `tokens` ids.
 struct PrefixMatch {
   std::int64_t tokens = 0;
+  std::int64_t lowest = 0;      // of the snapshot: as few tokens would do
   std::int64_t summarised = 0;  // of the snapshot: may be more than `tokens` has chunks
   SequenceKv kv;
 };

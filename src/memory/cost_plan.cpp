@@ -7,7 +7,11 @@
 namespace precis {
 
 CostPlan::CostPlan(const ModelSpec& spec, const KvGeometry& geometry, const WeightReads& weights)
-    : spec_(spec), weights_(weights), entry_bytes_(geometry.entry_bytes()), layers_of_rule_(spec.rules.size()) {
+    : spec_(spec),
+      weights_(weights),
+      entry_bytes_(geometry.entry_bytes()),
+      short_bytes_(geometry.short_bytes()),
+      layers_of_rule_(spec.rules.size()) {
   for (const std::int32_t rule : spec.rule_of_layer) ++layers_of_rule_[static_cast<std::size_t>(rule)];
 }
 
@@ -37,7 +41,8 @@ StepCost CostPlan::answer(std::int64_t depth, std::int64_t tokens, std::int64_t 
 StepCost CostPlan::rows(const Rows& rows) const {
   StepCost cost{0, products(rows)};
   for (std::size_t rule = 0; rule < spec_.rules.size(); ++rule) {
-    const StepCost layer = attention(rows, spec_.rules[rule]);
+    StepCost layer = attention(rows, spec_.rules[rule]);
+    if (spec_.esa) layer += selection(rows, spec_.rules[rule]);
     const auto layers = static_cast<double>(layers_of_rule_[rule]);
     cost += {layer.bytes * layers, layer.flops * layers};
   }
@@ -48,12 +53,16 @@ StepCost CostPlan::attention(const Rows& rows, const LayerRule& rule) const {
   const ChunkShape& chunk = spec_.chunk;
   const auto size = [](const Bounds& bounds) { return std::max<std::int64_t>(bounds.high - bounds.low, 0); };
   // Rows that follow each other see intervals whose ends never fall: what any of them sees is one interval, too.
-  const RowBounds first = text_row_bounds(rule, chunk, rows.from);
-  const RowBounds last = text_row_bounds(rule, chunk, rows.to - 1);
+  const auto pick = spec_.esa ? pick_of(*spec_.esa, rule, chunk, rows.from, rows.to) : std::nullopt;
+  const auto bounds_of = [&](std::int64_t text) {
+    return pick ? picked_row_bounds(*pick, rule, chunk, text) : text_row_bounds(rule, chunk, text);
+  };
+  const RowBounds first = bounds_of(rows.from);
+  const RowBounds last = bounds_of(rows.to - 1);
   std::int64_t read = last.text.high - first.text.low + size(last.summary);
   std::int64_t seen = 0;  // by all rows together
   for (std::int64_t text = rows.from; text < rows.to; ++text) {
-    const RowBounds bounds = text_row_bounds(rule, chunk, text);
+    const RowBounds bounds = bounds_of(text);
     seen += size(bounds.text) + size(bounds.summary);
   }
   // A summary row's chunk ends in this step, so the text that it sees is among what the text rows see.
@@ -66,6 +75,21 @@ StepCost CostPlan::attention(const Rows& rows, const LayerRule& rule) const {
   }
   const auto a_pair = static_cast<double>(2 * 2 * spec_.heads * spec_.head_dim);  // score and sum, multiply and add
   return {static_cast<double>(read * entry_bytes_), static_cast<double>(seen) * a_pair};
+}
+
+StepCost CostPlan::selection(const Rows& rows, const LayerRule& rule) const {
+  const Chosen chosen = chosen_in(*spec_.esa, rule);
+  if (chosen == Chosen::none) return {};
+  const std::int64_t texts = rows.to - rows.from;
+  const std::int64_t keys = chosen == Chosen::texts ? texts : summary_rows(rows);
+  const auto a_short = static_cast<double>(2 * spec_.esa->dim * spec_.kv_heads * spec_.head_dim);
+  StepCost cost{0, static_cast<double>(keys) * a_short};
+  const auto pick = pick_of(*spec_.esa, rule, spec_.chunk, rows.from, rows.to);
+  if (!pick) return cost;
+  cost.flops += static_cast<double>(texts) * (a_short + static_cast<double>(2 * pick->middle() * spec_.esa->dim));
+  // Reads alone are counted, as everywhere: k', and K and V on their way to where attention reads them.
+  cost.bytes += static_cast<double>(pick->middle() * short_bytes_ + pick->count() * entry_bytes_);
+  return cost;
 }
 
 double CostPlan::products(const Rows& rows) const {

@@ -32,6 +32,8 @@ class CostPlan {
   // Without the weights, which the sequences of a step share.
   StepCost rows(const Rows& rows) const;
   StepCost attention(const Rows& rows, const LayerRule& rule) const;
+  // What choosing costs beside it, and the copies of what is chosen.
+  StepCost selection(const Rows& rows, const LayerRule& rule) const;
   double products(const Rows& rows) const;
   double weight_bytes(const Rows& rows) const;
   std::int64_t summary_rows(const Rows& rows) const;
@@ -39,6 +41,7 @@ class CostPlan {
   const ModelSpec& spec_;
   WeightReads weights_;
   std::int64_t entry_bytes_;
+  std::int64_t short_bytes_;
   std::vector<std::int64_t> layers_of_rule_;
 };
 

@@ -114,9 +114,10 @@ KvReport KvPlan::report(std::int64_t tokens, const SequenceKv* held) const {
     add(text, kept_from(group, tokens).text_from, tokens, held != nullptr ? &held->text(group) : nullptr);
     if (keeps_summaries(rule(group))) add(kinds[2], 0, summaries, held != nullptr ? &held->summary(group) : nullptr);
   }
+  const bool selects[] = {spec_.esa.has_value(), false, spec_.esa && spec_.esa->summaries};
   for (KvKind& kind : kinds) {
     if (kind.layers == 0) continue;
-    kind.entry_bytes = geometry_.entry_bytes();
+    kind.entry_bytes = geometry_.entry_bytes() + (selects[&kind - kinds.data()] ? geometry_.short_bytes() : 0);
     report.formula_bytes += kind.entries * kind.entry_bytes;
     report.kinds.push_back(kind);
   }

@@ -2,24 +2,26 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "model/device_inputs.h"
-#include "model/workspace.h"
+#include "model/positions.h"
 
 namespace precis {
 
 Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry& geometry, Device& device,
-                 std::int64_t max_rows)
+                 const StepLimits& limits)
     : spec_(spec),
       weights_(weights),
       geometry_(geometry),
       ops_(device.ops()),
       places_(static_cast<std::size_t>(spec.layers)),
       rope_(make_rope_table(spec.rope, spec.head_dim)),
-      work_(std::make_unique<Workspace>(spec, device, max_rows)),
+      work_(std::make_unique<Workspace>(spec, geometry, device, limits)),
       inputs_(std::make_unique<DeviceInputs>(device)),
       launched_(work_->results.size()) {
   for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
@@ -30,6 +32,21 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry
   }
   ops_.to_device(work_->frequencies, rope_.frequencies.data(),
                  static_cast<std::int64_t>(rope_.frequencies.size() * sizeof(float)));
+  if (work_->rotations != nullptr) fill_rotations(device, limits.positions);
+}
+
+void Decoder::fill_rotations(Device& device, std::int64_t positions) {
+  std::vector<std::int32_t> all(static_cast<std::size_t>(positions));
+  std::iota(all.begin(), all.end(), 0);
+  const std::int64_t bytes = positions * std::int64_t{sizeof(std::int32_t)};
+  const Buffer on_device = device.allocate(bytes);
+  ops_.to_device(on_device.as(), all.data(), bytes);
+  ops_.rotation({.positions = on_device.as<std::int32_t>(),
+                 .frequencies = work_->frequencies,
+                 .magnitude = 1,
+                 .rotation = work_->rotations,
+                 .rows = positions,
+                 .pairs = spec_.head_dim / 2});
 }
 
 Decoder::~Decoder() = default;
@@ -95,6 +112,13 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
     const TableSizes sizes = table_sizes(runs);
     key.insert(key.end(), {sizes.text, sizes.summary});
   }
+  for (const std::vector<PickRun>& picks : inputs.picks) {
+    key.push_back(static_cast<std::int64_t>(picks.size()));
+    for (const PickRun& pick : picks) {
+      const auto pages = std::bit_ceil(static_cast<std::uint32_t>(pick.track.count));
+      key.insert(key.end(), {pick.first_row, pick.first_page, pick.count(), pages});
+    }
+  }
   return key;
 }
 
@@ -131,6 +155,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
   const auto rule = static_cast<std::size_t>(spec_.rule_of_layer[layer]);
   const KvView kv = geometry_.view(pool, place.index);
   const bool blends = work_->own_qkv != nullptr && summaries > 0;
+  const Chosen chosen = spec_.esa ? chosen_in(*spec_.esa, spec_.rules[rule]) : Chosen::none;
   ops_.place({.qkv = work_->qkv,
               .own = blends ? work_->own_qkv : nullptr,
               .first_summary = texts,
@@ -142,7 +167,10 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
               .slots = inputs_->slots(place.group),
               .kv = kv,
               .rows = inputs.rows(),
-              .heads = spec_.heads});
+              .heads = spec_.heads,
+              .query_sums = chosen != Chosen::none ? work_->query_sums : nullptr,
+              .plain_keys = chosen != Chosen::none ? work_->plain_keys : nullptr});
+  if (chosen != Chosen::none) select(inputs, layer, chosen, kv);
   ops_.attention({.q = work_->qkv,
                   .q_stride = spec_.qkv_width(),
                   .out = work_->attended,
@@ -152,7 +180,65 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .runs = inputs_->host_runs(place.group),
                   .device_runs = inputs_->runs(place.group),
                   .bounds = inputs_->bounds(rule),
-                  .next = weights.output.weight});
+                  .next = weights.output.weight,
+                  .picked = geometry_.picked_view(work_->picked),
+                  .picked_q = work_->picked_q,
+                  .picks = inputs_->host_picks(place.group),
+                  .picked_list = picks_in_place() ? work_->picked_list : nullptr});
+}
+
+bool Decoder::picks_in_place() const {
+  return spec_.esa && spec_.esa->positions == EsaPositions::absolute && ops_.attends_in_place();
+}
+
+void Decoder::select(const StepInputs& inputs, std::size_t layer, Chosen chosen, const KvView& kv) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const std::size_t group = places_[layer].group;
+  const std::int64_t length = spec_.kv_heads * spec_.head_dim;
+  const std::int64_t dim = spec_.esa->dim;
+  const auto project = [&](const WeightView& weight, const float* x, std::int64_t rows, float* y) {
+    const LinearPart part{weight, nullptr, y, dim};
+    ops_.linear({.x = x, .x_stride = length, .rows = rows, .parts = {&part, 1}});
+  };
+  const bool texts = chosen == Chosen::texts;
+  const std::int64_t first = texts ? 0 : inputs.text_rows;
+  const std::int64_t keys = texts ? inputs.text_rows : inputs.rows() - inputs.text_rows;
+  if (keys > 0) {
+    project(weights.esa_k, work_->plain_keys + first * length, keys, work_->short_k);
+    ops_.keep_short({.x = work_->short_k, .slots = inputs_->slots(group) + first, .kv = kv, .rows = keys});
+  }
+  const std::span<const PickRun> picks = inputs_->host_picks(group);
+  if (picks.empty()) return;
+  project(weights.esa_q, work_->query_sums, inputs.text_rows, work_->short_q);
+  ops_.select({.q = work_->short_q,
+               .kv = kv,
+               .proximity = spec_.esa->proximity,
+               .runs = picks,
+               .device_runs = inputs_->picks(group),
+               .list = work_->picked_list});
+  if (picks_in_place()) return;
+  const EsaPositions positions = spec_.esa->positions;
+  PickArgs pick{.kv = kv,
+                .picked = geometry_.picked_view(work_->picked),
+                .runs = picks,
+                .device_runs = inputs_->picks(group),
+                .list = work_->picked_list,
+                .rotations = work_->rotations};
+  if (positions != EsaPositions::absolute) {
+    pick.turn = positions == EsaPositions::fixed ? KeyTurn::to_origin : KeyTurn::packed;
+    pick.positions = entry_positions(spec_, !texts);
+  }
+  ops_.pick(pick);
+  if (work_->picked_q == nullptr) return;
+  ops_.turn({.q = work_->qkv,
+             .q_stride = spec_.qkv_width(),
+             .y = work_->picked_q,
+             .positions = inputs_->positions(),
+             .rotations = work_->rotations,
+             .heads = spec_.heads,
+             .head_dim = spec_.head_dim,
+             .runs = picks,
+             .device_runs = inputs_->picks(group)});
 }
 
 void Decoder::qkv(const StepInputs& inputs, const LayerWeights& layer) {

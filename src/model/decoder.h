@@ -14,11 +14,11 @@
 #include "model/row_logits.h"
 #include "model/step_inputs.h"
 #include "model/weights.h"
+#include "model/workspace.h"
 
 namespace precis {
 
 class DeviceInputs;
-class Workspace;
 
 // Receives the logits of StepInputs::logit_rows in order: (index into logit_rows, its logits, valid during the call).
 using LogitsSink = std::function<void(std::size_t index, RowLogits& logits)>;
@@ -26,10 +26,9 @@ using LogitsSink = std::function<void(std::size_t index, RowLogits& logits)>;
 // Used by one thread at a time. Device and weights outlive it.
 class Decoder {
  public:
-  // `max_rows`: rows that a step may have at most; the temporary memory grows with it. `weights` need not be loaded
-  // before the first step.
+  // The temporary memory grows with `limits`. `weights` need not be loaded before the first step.
   Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry& geometry, Device& device,
-          std::int64_t max_rows);
+          const StepLimits& limits);
   ~Decoder();
 
   // Calls all operations of one step, which write K and V of every row into the pool at `pool`. Gives the place that
@@ -62,7 +61,13 @@ class Decoder {
   // What the arguments of a step's operations follow from.
   std::vector<std::int64_t> key_of(const StepInputs& inputs, const std::byte* pool) const;
   void compute(const StepInputs& inputs, std::byte* pool);
+  // Workspace::rotations.
+  void fill_rotations(Device& device, std::int64_t positions);
   void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
+  // Short vectors of the rows that later ones choose from, and, where runs pick in this layer, what they pick.
+  void select(const StepInputs& inputs, std::size_t layer, Chosen chosen, const KvView& kv);
+  // Whether what was picked is attended to where it is.
+  bool picks_in_place() const;
   void qkv(const StepInputs& inputs, const LayerWeights& layer);
   void norm_both(std::int64_t texts, std::int64_t summaries, const LayerWeights& layer);
   // From attention's output [rows, heads * head_dim] to the layer's end, for the first `rows` rows of x.

@@ -34,6 +34,10 @@ std::size_t room_for(const StepInputs& inputs) {
                room_for<std::int32_t>(static_cast<std::size_t>(run.summary.count));
     }
   }
+  for (const auto& picks : inputs.picks) {
+    bytes += room_for(picks);
+    for (const PickRun& pick : picks) bytes += room_for<std::int32_t>(static_cast<std::size_t>(pick.track.count));
+  }
   return bytes;
 }
 
@@ -68,14 +72,20 @@ void DeviceInputs::load(const StepInputs& inputs, std::span<const std::int32_t> 
   for (const auto& slots : inputs.slots) slots_.push_back(pack(std::span(slots)));
   runs_.clear();
   for (const auto& runs : inputs.runs) runs_.push_back(take<RowRun>(runs.size()));
+  picks_.clear();
+  for (const auto& picks : inputs.picks) picks_.push_back(take<PickRun>(picks.size()));
   host_runs_ = inputs.runs;
   for (std::size_t group = 0; group < host_runs_.size(); ++group) {
     for (RowRun& run : host_runs_[group]) {
       place_table(run.text);
       place_table(run.summary);
     }
-    const auto at = reinterpret_cast<const std::byte*>(runs_[group]) - base();
-    std::memcpy(packed_.data() + at, host_runs_[group].data(), host_runs_[group].size() * sizeof(RowRun));
+    fill(runs_[group], std::span<const RowRun>(host_runs_[group]));
+  }
+  host_picks_ = inputs.picks;
+  for (std::size_t group = 0; group < host_picks_.size(); ++group) {
+    for (PickRun& pick : host_picks_[group]) place_table(pick.track);
+    fill(picks_[group], std::span<const PickRun>(host_picks_[group]));
   }
   device_.ops().to_device(memory_.as(), packed_.data(), static_cast<std::int64_t>(packed_.size()));
 }
@@ -93,6 +103,12 @@ const T* DeviceInputs::pack(std::span<const T> items) {
   const T* on_device = take<T>(items.size());
   if (!items.empty()) std::memcpy(packed_.data() + at, items.data(), items.size_bytes());
   return on_device;
+}
+
+template <typename T>
+void DeviceInputs::fill(const T* at, std::span<const T> items) {
+  const auto offset = reinterpret_cast<const std::byte*>(at) - base();
+  if (!items.empty()) std::memcpy(packed_.data() + offset, items.data(), items.size_bytes());
 }
 
 void DeviceInputs::place_table(TrackPages& track) {

@@ -11,7 +11,7 @@
 
 namespace precis {
 
-// One copy to the device a step. Where an input lies follows from the numbers of rows, runs, wanted logits and draws;
+// One copy to the device a step. Where an input lies follows from the numbers of rows, runs, picks, logits and draws;
 // only page tables, which come last, move with their own sizes, and runs point to them. How many pages a step's
 // sequences have together is bounded by no number that is known before (they may share), so the memory grows, and by
 // doubling: it comes to rest after few steps. Used by one thread at a time; the device outlives it.
@@ -34,6 +34,9 @@ class DeviceInputs {
   // The same runs in host memory, with tables in device memory.
   std::span<const RowRun> host_runs(std::size_t group) const { return host_runs_[group]; }
 
+  std::span<const PickRun> host_picks(std::size_t group) const { return host_picks_[group]; }
+  const PickRun* picks(std::size_t group) const { return picks_[group]; }
+
   // Where all of them begin.
   const std::byte* base() const { return memory_.as(); }
   std::int64_t bytes() const { return memory_.bytes(); }
@@ -45,6 +48,9 @@ class DeviceInputs {
   // The same with `items` in it.
   template <typename T>
   const T* pack(std::span<const T> items);
+  // `items`, whose room was taken at `at` before their tables were placed.
+  template <typename T>
+  void fill(const T* at, std::span<const T> items);
   void place_table(TrackPages& track);
   void reserve(std::int64_t bytes);
 
@@ -59,6 +65,8 @@ class DeviceInputs {
   std::vector<const std::int64_t*> slots_;      // [groups]
   std::vector<const RowRun*> runs_;             // [groups]
   std::vector<std::vector<RowRun>> host_runs_;  // [groups]
+  std::vector<const PickRun*> picks_;           // [groups]
+  std::vector<std::vector<PickRun>> host_picks_;
 };
 
 }  // namespace precis

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "attention/layer_rule.h"
+#include "attention/selection.h"
 #include "tensor/dtype.h"
 #include "tensor/weight_format.h"
 
@@ -68,6 +69,7 @@ struct ModelSpec {
   std::optional<SummarySpec> summary;       // present exactly when chunk.any()
   std::vector<LayerRule> rules;             // distinct rules, in order of first use
   std::vector<std::int32_t> rule_of_layer;  // [layers]: index into rules
+  std::optional<EsaRule> esa;               // full layers, and perhaps others, attend to what they select
   std::vector<std::int32_t> end_ids;        // eos_token_id of config.json, overridden by generation_config.json
   std::optional<std::int32_t> begin_id;
 

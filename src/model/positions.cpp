@@ -27,4 +27,23 @@ std::int32_t summary_position(const ModelSpec& spec, std::int64_t of, std::int64
   PRECIS_CHECK(false);
 }
 
+EntryPositions entry_positions(const ModelSpec& spec, bool summaries) {
+  if (!summaries) {
+    PRECIS_CHECK(!spec.summary || spec.summary->text_positions == TextPositions::origin);
+    return {};
+  }
+  EntryPositions positions{narrow<std::int32_t>(spec.chunk.text), narrow<std::int32_t>(spec.chunk.summary), 0};
+  switch (spec.summary->summary_positions) {
+    case SummaryPositions::slice_right:
+      positions.shift = 1;
+      break;
+    case SummaryPositions::slice_left:
+      break;
+    case SummaryPositions::zeros:
+      positions.text = 0;
+      break;
+  }
+  return positions;
+}
+
 }  // namespace precis

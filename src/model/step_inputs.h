@@ -23,6 +23,8 @@ struct StepInputs {
   std::vector<std::vector<RowBounds>> bounds;    // [rules][rows]
   std::vector<std::vector<std::int64_t>> slots;  // [groups][rows]: where K and V go
   std::vector<std::vector<RowRun>> runs;         // [groups]: pages by sequence, in host memory
+  std::vector<std::vector<PickRun>> picks;       // [groups]: of those runs that pick, in their order
+  std::vector<std::int32_t> picked_pages;        // 0, 1, 2, ...: what runs that have picked point into
   std::vector<std::int32_t> logit_rows;          // rows whose logits are wanted, ascending
   std::vector<DrawOptions> draws;                // beside logit_rows; none where no row wants anything
   std::vector<PageCopy> copies;                  // before anything is written

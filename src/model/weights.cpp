@@ -117,6 +117,29 @@ Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& 
   return Loader(source, spec, device, quantizer).load();
 }
 
+void add_esa(Weights& weights, const EsaCalibration& calibration, Device& device) {
+  PRECIS_CHECK(calibration.layers.size() == weights.layers.size());
+  const auto keep = [&](const std::vector<float>& rows) {
+    auto values = std::make_shared<const std::vector<float>>(rows);
+    const HostTensor tensor{
+        {reinterpret_cast<const std::byte*>(values->data()), DType::f32, {calibration.dim, calibration.length}},
+        values};
+    const std::int64_t bytes = tensor.view.bytes();
+    weights.buffers.push_back(device.adopt(tensor));
+    weights.bytes += bytes;
+    weights.bytes_of_format[WeightFormat::f32] += bytes;
+    return WeightView{.data = weights.buffers.back().as(),
+                      .scales = nullptr,
+                      .format = WeightFormat::f32,
+                      .outputs = calibration.dim,
+                      .inputs = calibration.length};
+  };
+  for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    weights.layers[layer].esa_q = keep(calibration.layers[layer].q);
+    weights.layers[layer].esa_k = keep(calibration.layers[layer].k);
+  }
+}
+
 WeightReads weight_reads(const Weights& weights, const ModelSpec& spec) {
   const auto bytes = [](const float* norm, std::int64_t size) {
     return norm == nullptr ? 0 : size * std::int64_t{sizeof(float)};
@@ -125,6 +148,7 @@ WeightReads weight_reads(const Weights& weights, const ModelSpec& spec) {
   for (const LayerWeights& layer : weights.layers) {
     reads.always += bytes(layer.input_norm, spec.hidden) + bytes_of(layer.qkv) + bytes(layer.q_norm, spec.head_dim) +
                     bytes(layer.k_norm, spec.head_dim);
+    if (spec.esa) reads.always += layer.esa_q.bytes() + layer.esa_k.bytes();
     reads.summaries += bytes(layer.input_norm_summary, spec.hidden) + bytes_of(layer.qkv_summary);
     const bool last = &layer == &weights.layers.back();
     (last ? reads.logits : reads.always) += bytes_of(layer.output) + bytes(layer.post_norm, spec.hidden) +

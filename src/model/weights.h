@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "device/ops.h"
+#include "esa/esa_file.h"
 #include "model/model_spec.h"
 #include "model/quantizer.h"
 #include "tensor/tensor_source.h"
@@ -26,6 +27,8 @@ struct LayerWeights {
   LinearWeights gate;                         // [ffn, hidden]
   LinearWeights up;                           // [ffn, hidden]
   LinearWeights down;                         // [hidden, ffn]
+  WeightView esa_q;                           // [dim, kv_heads * head_dim] where layers select: docs/esa.md
+  WeightView esa_k;                           // the same
 };
 
 struct Weights {
@@ -42,6 +45,9 @@ struct Weights {
 // of a matrix is released once it is quantized. Throws Error that names the tensor when one is missing, has another
 // shape or type than the spec asks for, or scales that are no numbers.
 Weights load_weights(const TensorSource& source, const ModelSpec& spec, Device& device, Quantizer* quantizer = nullptr);
+
+// Adds what layers select by. The calibration must be one for this model.
+void add_esa(Weights& weights, const EsaCalibration& calibration, Device& device);
 
 // Bytes of weights that a step reads, by when it does. Of the embedding a step reads a row a token, which is not
 // counted; a tied head is.

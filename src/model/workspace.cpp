@@ -28,8 +28,17 @@ T* Workspace::make(Device& device, std::int64_t rows, std::int64_t width) {
   return buffers_.back().as<T>();
 }
 
-Workspace::Workspace(const ModelSpec& spec, Device& device, std::int64_t rows)
-    : max_rows(rows), max_logit_rows(std::min(logit_rows(spec, device.ops().runs_asynchronously()), rows)) {
+std::int64_t picked_pages(const ModelSpec& spec, const StepLimits& limits, std::int64_t page_entries) {
+  // Runs take whole pages each; what grows with their rows is a sum over all.
+  const std::int64_t none = most_picked(*spec.esa, spec.chunk, 0);
+  const std::int64_t rows = most_picked(*spec.esa, spec.chunk, limits.rows) - none;
+  return limits.sequences * ((none + page_entries - 1) / page_entries + 1) + rows / page_entries + 1;
+}
+
+Workspace::Workspace(const ModelSpec& spec, const KvGeometry& geometry, Device& device, const StepLimits& limits)
+    : max_rows(limits.rows),
+      max_logit_rows(std::min(logit_rows(spec, device.ops().runs_asynchronously()), limits.rows)) {
+  const std::int64_t rows = limits.rows;
   const bool blends = spec.summary && spec.summary->own_projections && spec.summary->mix != 1;
   x = make<float>(device, rows, spec.hidden);
   normed = make<float>(device, rows, spec.hidden);
@@ -47,6 +56,18 @@ Workspace::Workspace(const ModelSpec& spec, Device& device, std::int64_t rows)
     of.draws = reinterpret_cast<RowDraw*>(choices + best_bytes);
   }
   frequencies = make<float>(device, 1, spec.head_dim / 2);
+  if (!spec.esa) return;
+  query_sums = make<float>(device, rows, spec.kv_heads * spec.head_dim);
+  plain_keys = make<float>(device, rows, spec.kv_heads * spec.head_dim);
+  short_q = make<float>(device, rows, spec.esa->dim);
+  short_k = make<float>(device, rows, spec.esa->dim);
+  const bool fixed = spec.esa->positions == EsaPositions::fixed;
+  if (fixed) picked_q = make<float>(device, rows, spec.heads * spec.head_dim);
+  const bool turns = spec.esa->positions != EsaPositions::absolute;
+  if (turns) rotations = make<float>(device, limits.positions, spec.head_dim);
+  const std::int64_t pages = picked_pages(spec, limits, geometry.page_entries);
+  picked_list = make<std::int32_t>(device, pages, geometry.page_entries);
+  picked = make<std::byte>(device, pages, geometry.picked_view(nullptr).page_bytes);
 }
 
 }  // namespace precis

@@ -6,6 +6,7 @@
 
 #include "device/device.h"
 #include "device/draw_args.h"
+#include "kv/kv_geometry.h"
 #include "model/model_spec.h"
 
 namespace precis {
@@ -20,9 +21,19 @@ struct StepResults {
   std::int64_t best_bytes() const { return reinterpret_cast<std::byte*>(draws) - reinterpret_cast<std::byte*>(best); }
 };
 
+// What steps may have at most.
+struct StepLimits {
+  std::int64_t rows = 0;
+  std::int64_t sequences = 1;
+  std::int64_t positions = 0;  // of their tokens; asked for where keys are turned
+};
+
+// The pages that steps' runs pick into, at most, in one layer.
+std::int64_t picked_pages(const ModelSpec& spec, const StepLimits& limits, std::int64_t page_entries);
+
 class Workspace {
  public:
-  Workspace(const ModelSpec& spec, Device& device, std::int64_t max_rows);
+  Workspace(const ModelSpec& spec, const KvGeometry& geometry, Device& device, const StepLimits& limits);
 
   std::int64_t max_rows;
   std::int64_t max_logit_rows;  // logits computed at a time
@@ -36,6 +47,17 @@ class Workspace {
   float* gated;        // ffn
   float* rotation;     // head_dim
   float* frequencies;  // [head_dim / 2]
+
+  // Of models that select; none otherwise. short_q and short_k: dim wide; query_sums and plain_keys: kv_heads *
+  // head_dim; picked_q: heads * head_dim, where picked entries get queries of their own.
+  float* query_sums = nullptr;
+  float* plain_keys = nullptr;
+  float* short_q = nullptr;
+  float* short_k = nullptr;
+  float* picked_q = nullptr;
+  float* rotations = nullptr;           // [StepLimits::positions, head_dim], where keys are turned
+  std::int32_t* picked_list = nullptr;  // [pages * page_entries]: SelectArgs::list
+  std::byte* picked = nullptr;          // pages of one layer's K and V, which all layers use in turn
 
   // Of steps in turn: two where a step may be called while the host still asks for what the one before it left.
   std::vector<StepResults> results;

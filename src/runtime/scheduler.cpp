@@ -37,7 +37,8 @@ const std::vector<StepItem>& Scheduler::next() {
     if (runs(*sequence) && decodes(*sequence)) place(*sequence, 1);
   }
   for (Sequence* sequence : running) {
-    if (budget_ > 0 && runs(*sequence) && !decodes(*sequence)) place(*sequence, piece_of(*sequence));
+    if (budget_ == 0 || !runs(*sequence) || decodes(*sequence)) continue;
+    if (const std::int64_t texts = piece_of(*sequence); texts > 0) place(*sequence, texts);
   }
   while (budget_ > 0 && admit()) {
   }
@@ -51,6 +52,7 @@ bool Scheduler::admit() {
   std::optional<PrefixMatch> match;
   const std::int64_t limit = options_.deterministic ? std::min(length - 1, sequence.prompt) : length - 1;
   if (options_.prefix_cache && !sequence.all_logits) match = cache_.find(sequence.ids, limit);
+  if (match) match = at_piece(std::move(*match));
   const std::int64_t needed = plan_.peak_pages(length, options_.piece) - (match ? match->kv.pages() : 0);
   while (pool_.free_pages() < needed && cache_.drop_oldest()) {
   }
@@ -59,7 +61,8 @@ bool Scheduler::admit() {
   waiting_.pop_front();
   running_.push_back(&sequence);
   if (match) restore(sequence, std::move(*match));
-  return place(sequence, piece_of(sequence));
+  const std::int64_t texts = piece_of(sequence);
+  return texts == 0 || place(sequence, texts);
 }
 
 void Scheduler::restore(Sequence& sequence, PrefixMatch match) {
@@ -204,12 +207,21 @@ bool Scheduler::decodes(const Sequence& sequence) const {
 
 std::int64_t Scheduler::piece_of(const Sequence& sequence) const {
   if (decodes(sequence)) return 1;
-  std::int64_t texts = std::min(budget_, sequence.pending());
+  const bool whole = selects(sequence.length());
+  std::int64_t texts = whole ? std::min(sequence.pending(), options_.piece - sequence.computed % options_.piece)
+                             : std::min(budget_, sequence.pending());
   if (options_.deterministic) texts = std::min(texts, sequence.prompt - sequence.computed);
   if (options_.prefix_cache && options_.prefix_distance > 0 && plan_.has_windows()) {
     texts = std::min(texts, options_.prefix_distance - sequence.computed % options_.prefix_distance);
   }
-  return texts;
+  return texts <= budget_ ? texts : 0;
+}
+
+std::optional<PrefixMatch> Scheduler::at_piece(PrefixMatch match) const {
+  if (!options_.deterministic || !selects(match.tokens)) return match;
+  match.tokens -= match.tokens % options_.piece;
+  if (match.tokens < match.lowest || match.tokens == 0) return std::nullopt;
+  return match;
 }
 
 std::int64_t Scheduler::summarised_after(const Progress& before, std::int64_t texts) const {

@@ -31,6 +31,7 @@ struct SchedulerOptions {
   std::int64_t prefix_distance = 2048;  // tokens between snapshots in a prompt where there are windows; 0: none
   // Device::goes_by_decoded: what was decoded is marked so and computed one token a step, also after a preemption, and
   // only what was computed as a prompt is taken from the prefix cache, as part of a prompt.
+  // Models that select: pieces are cut at the same places too.
   bool deterministic = false;
 };
 
@@ -89,7 +90,12 @@ class Scheduler {
   void keep_snapshot(const Sequence& sequence);
   // Whether the next step has one token of it, and not a piece of its prompt.
   bool decodes(const Sequence& sequence) const;
+  // 0: a piece that may not be cut has to wait for a step with more room.
   std::int64_t piece_of(const Sequence& sequence) const;
+  // Whether the ends of a sequence's pieces change what it computes: their rows select together.
+  bool selects(std::int64_t tokens) const { return spec_.esa && tokens > spec_.esa->all(); }
+  // Of a cached prefix, so much that the next piece begins where it would without; nothing where that cannot be had.
+  std::optional<PrefixMatch> at_piece(PrefixMatch match) const;
   // Chunks whose summaries are there after a step of `texts` texts.
   std::int64_t summarised_after(const Progress& before, std::int64_t texts) const;
   KvWrite write_of(const Progress& before, std::int64_t texts) const;

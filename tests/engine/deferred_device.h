@@ -22,6 +22,7 @@ struct DeferredHooks {
   std::function<void(std::string_view operation)> called = [](std::string_view) {};
   std::function<void(std::string_view operation)> runs = [](std::string_view) {};
   bool asynchronous = true;         // false: everything runs when it is called
+  bool selects = true;              // false: there is no selective attention
   std::int64_t launched_ahead = 0;  // steps that were called before the results of the one before had arrived
 };
 
@@ -55,9 +56,11 @@ class DeferredOps final : public Ops {
   }
   void attention(const AttentionArgs& args) override {
     std::vector<RowRun> runs(args.runs.begin(), args.runs.end());
-    defer("attention", [=, this, runs = std::move(runs)] {
+    std::vector<PickRun> picks(args.picks.begin(), args.picks.end());
+    defer("attention", [=, this, runs = std::move(runs), picks = std::move(picks)] {
       AttentionArgs again = args;
       again.runs = runs;
+      again.picks = picks;
       ops_.attention(again);
     });
   }
@@ -78,6 +81,14 @@ class DeferredOps final : public Ops {
       ops_.copy_pages(again);
     });
   }
+  bool selects() const override { return hooks_->selects && ops_.selects(); }
+  bool attends_in_place() const override { return ops_.attends_in_place(); }
+  void keep_short(const KeepShortArgs& args) override {
+    defer("keep_short", [=, this] { ops_.keep_short(args); });
+  }
+  void select(const SelectArgs& args) override { defer_runs("select", args, &Ops::select); }
+  void pick(const PickArgs& args) override { defer_runs("pick", args, &Ops::pick); }
+  void turn(const TurnArgs& args) override { defer_runs("turn", args, &Ops::turn); }
   void to_device(void* device, const void* host, std::int64_t bytes) override {
     const auto* from = static_cast<const std::byte*>(host);
     std::vector<std::byte> data(from, from + bytes);
@@ -117,6 +128,17 @@ class DeferredOps final : public Ops {
     std::int64_t after = 0;   // operations that must have run
     std::int64_t number = 0;  // of all that set out
   };
+
+  // Of arguments with runs in host memory.
+  template <typename Args>
+  void defer_runs(std::string_view name, const Args& args, void (Ops::*operation)(const Args&)) {
+    std::vector<PickRun> runs(args.runs.begin(), args.runs.end());
+    defer(name, [=, this, runs = std::move(runs)] {
+      Args again = args;
+      again.runs = runs;
+      (ops_.*operation)(again);
+    });
+  }
 
   template <typename Operation>
   void defer(std::string_view name, Operation operation) {

@@ -46,6 +46,12 @@ class HookedOps final : public Ops {
   void most_likely(const MostLikelyArgs& args) override { before("most_likely"), ops_.most_likely(args); }
   void draw(const DrawArgs& args) override { before("draw"), ops_.draw(args); }
   void copy_pages(const CopyPagesArgs& args) override { before("copy_pages"), ops_.copy_pages(args); }
+  bool selects() const override { return ops_.selects(); }
+  bool attends_in_place() const override { return ops_.attends_in_place(); }
+  void keep_short(const KeepShortArgs& args) override { before("keep_short"), ops_.keep_short(args); }
+  void select(const SelectArgs& args) override { before("select"), ops_.select(args); }
+  void pick(const PickArgs& args) override { before("pick"), ops_.pick(args); }
+  void turn(const TurnArgs& args) override { before("turn"), ops_.turn(args); }
   void to_device(void* device, const void* host, std::int64_t bytes) override {
     before("to_device"), ops_.to_device(device, host, bytes);
   }

@@ -124,6 +124,48 @@ TEST(RunAheadTest, SameOnTheReference) {
   EXPECT_GT(expect_same_answers(demo_options(), {request_of(1, 12), request_of(2, 9, 0.8F)}, "reference"), 5);
 }
 
+// Layers that select (docs/esa.md): what is picked lies in memory that steps share.
+EngineOptions selecting_options(const std::string& model, const std::string& positions) {
+  EngineOptions options = demo_options(model);
+  options.esa = "on";
+  options.esa_initial = 2;
+  options.esa_local = 8;
+  options.esa_top = 6;
+  options.esa_positions = positions;
+  return options;
+}
+
+TEST(RunAheadTest, WhereLayersSelect) {
+  std::vector<Request> requests;
+  for (std::int32_t i = 0; i < 5; ++i) requests.push_back(request_of(i, 8 + 11 * i, i % 2 == 0 ? 0.0F : 0.8F));
+  for (const char* model : {"demo-ksa", "demo-dense"}) {
+    for (const char* positions : {"absolute", "packed", "fixed"}) {
+      SCOPED_TRACE(std::string(model) + ", " + positions);
+      EXPECT_GT(expect_same_answers(selecting_options(model, positions), requests), 30);
+    }
+  }
+  EXPECT_GT(expect_same_answers(selecting_options("demo-dense", "fixed"), {request_of(1, 24)}, "reference"), 10);
+}
+
+TEST(RunAheadTest, WhereSummariesAreChosen) {
+  EngineOptions options = selecting_options("demo-ksa", "packed");
+  options.esa_layers = "all";
+  options.esa_initial = 1;
+  options.esa_local = 3;
+  options.esa_top = 2;
+  options.piece = 100;
+  std::vector<Request> requests;
+  for (std::int32_t i = 0; i < 3; ++i) {
+    requests.push_back(request_of(i, 30 + 9 * i));
+    // Behind the window, which has 32 chunks of 8.
+    for (std::int32_t more = 0; more < 330 + 17 * i; ++more) requests.back().ids.push_back(400 + more % (13 + i));
+  }
+  for (const int delay : {0, 3}) {
+    options.summary_delay = delay;
+    EXPECT_GT(expect_same_answers(options, requests), 20);
+  }
+}
+
 TEST(RunAheadTest, EndsThatNobodyForesees) {
   // What the answers are, to end some of them within.
   std::vector<Request> requests;
@@ -183,6 +225,50 @@ TEST(RunAheadTest, PreemptedUnderATinyPool) {
   EXPECT_GT(runs.end(), 100);
 }
 
+TEST(RunAheadTest, WhereLayersSelectPreemptedAndOnACachedPrefixAsAlone) {
+  for (const char* model : {"demo-ksa", "demo-dense"}) {
+    SCOPED_TRACE(model);
+    EngineOptions options = selecting_options(model, "packed");
+    options.deterministic = true;
+    options.piece = 24;
+    options.prefix_distance = 48;
+    options.page_entries = 4;
+    options.max_sequences = 1;
+    std::vector<Request> requests;
+    for (std::int32_t i = 0; i < 4; ++i) {
+      requests.push_back(request_of(0, 200 - 7 * i));
+      for (std::int32_t more = 0; more < 70; ++more) requests.back().ids.push_back(400 + more % 11);
+      for (std::int32_t more = 0; more < 20 * i; ++more) requests.back().ids.push_back(500 + 3 * i + more % 7);
+    }
+    std::vector<Told> expected;
+    std::int64_t pool = 0;
+    for (const Request& request : requests) {
+      Deferred alone(options, false);
+      pool = alone.engine().memory().pool_bytes;
+      expected.push_back(std::move(alone.ask({request}).front()));
+    }
+    options.max_sequences = 3;
+    options.kv_memory = pool * 6 / 5;
+    Deferred runs(options);
+    runs.ask({requests[0]});
+    const std::vector<Told> told = runs.ask(requests);
+    std::int64_t preemptions = 0;
+    std::int64_t reused = 0;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      ASSERT_EQ(told[i].events.size(), expected[i].events.size());
+      for (std::size_t at = 0; at < told[i].events.size(); ++at) {
+        ASSERT_EQ(told[i].events[at].id, expected[i].events[at].id) << i << ", " << at;
+      }
+      EXPECT_EQ(told[i].end().usage.logits_hash, expected[i].end().usage.logits_hash) << i;
+      preemptions += told[i].end().usage.preemptions;
+      reused += told[i].end().usage.reused_tokens;
+    }
+    EXPECT_GT(preemptions, 0);
+    EXPECT_GT(reused, 0);
+    EXPECT_GT(runs.end(), 30);
+  }
+}
+
 TEST(RunAheadTest, PrefixOfAnAnswerThatEndedIsTakenOver) {
   for (const int page_entries : {1, 5, 16}) {
     EngineOptions options = demo_options();
@@ -219,7 +305,12 @@ TEST(RunAheadTest, RandomRequestsAreAnsweredAlike) {
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
-    EngineOptions options = demo_options(random.chance(0.5) ? "demo-ksa" : "demo-dense");
+    const std::string model = random.chance(0.5) ? "demo-ksa" : "demo-dense";
+    EngineOptions options = demo_options(model);
+    if (seed % 3 == 2) {
+      options = selecting_options(model, random.pick<std::string>({"absolute", "packed", "fixed"}));
+      options.deterministic = random.chance(0.5);
+    }
     options.prefix_cache = random.chance(0.5);
     options.prefix_distance = random.pick<int>({0, 8, 64});
     options.page_entries = random.pick<int>({1, 3, 16});

@@ -266,6 +266,38 @@ TEST_F(SchedulerTest, InDeterministicModeWindowsAfterThePromptAreNotKept) {
   EXPECT_EQ(scheduler_->cache().snapshots(), 3U);  // at 4, 8 and 10
 }
 
+// Whose rows choose together must not depend on who else is in the step.
+TEST_F(SchedulerTest, WhereLayersSelectPiecesOfLongPromptsWaitForRoom) {
+  open({{}}, {}, {.piece = 10, .max_sequences = 4, .prefix_cache = false}, 1000);
+  spec_.esa = EsaRule{.initial = 2, .local = 6, .top = 4};
+  add(7);
+  add(25);
+  add(12);
+  EXPECT_EQ(step(), (Texts{7, 0, 3}));
+  EXPECT_EQ(step(), (Texts{1, 10, 0}));
+  EXPECT_EQ(step(), (Texts{1, 10, 0}));
+  EXPECT_EQ(step(), (Texts{1, 5, 5}));
+  EXPECT_EQ(step(), (Texts{1, 1, 4}));
+}
+
+TEST_F(SchedulerTest, WhereLayersSelectDeterministicModeSetsInWhereAPieceBegins) {
+  for (const bool deterministic : {false, true}) {
+    open({{}}, {}, {.piece = 10, .max_sequences = 4, .prefix_cache = true, .deterministic = deterministic}, 1000);
+    spec_.esa = EsaRule{.initial = 2, .local = 6, .top = 4};
+    for (const std::int64_t shared : {37, 11}) {
+      Sequence& first = add(shared);
+      for (int i = 0; i < 5; ++i) step();
+      scheduler_->remove(first);
+      Sequence& second = add(shared + 5);
+      step();
+      EXPECT_EQ(second.reused, deterministic && shared == 37 ? 30 : shared);
+      scheduler_->remove(second);
+      scheduler_->cache().clear();
+    }
+    sequences_.clear();
+  }
+}
+
 TEST_F(SchedulerTest, SummariesComeWithTheirChunkOrAreOwed) {
   open({{Sight::summary, 4}}, {2, 1}, {.piece = 100, .max_sequences = 1, .summary_delay = 2, .prefix_cache = false},
        400);

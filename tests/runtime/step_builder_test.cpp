@@ -1,4 +1,5 @@
-// Which rows of a step are marked as decoded. That rows, bounds and slots are right is seen by scheduler_test.
+// Which rows of a step are marked as decoded, and what they pick. That rows, bounds and slots are right is seen by
+// scheduler_test.
 #include "runtime/step_builder.h"
 
 #include <gtest/gtest.h>
@@ -55,6 +56,47 @@ TEST_F(StepBuilderTest, SummariesAreDecodedWhereTheirChunkEndsBehindThePrompt) {
 
 TEST_F(StepBuilderTest, NoneIsMarkedOtherwise) {
   EXPECT_EQ(runs_of(8, 8, 1, 4, false), (std::vector<Run>{{0, 8, false}, {8, 6, false}}));
+}
+
+// A full layer and one with a window, in a step of three sequences.
+TEST(StepBuilderPicksTest, PickedPagesTakeThePlaceOfTheSummaryTrack) {
+  ModelSpec spec = make_spec({{}, {Sight::window, 5}}, {});
+  spec.esa = EsaRule{.initial = 2, .local = 6, .top = 3};
+  const KvGeometry geometry = make_kv_geometry(spec.rule_of_layer, 4, 1, 4, DType::bf16);
+  PagePool pool(100);
+  std::vector<Sequence> sequences;
+  std::vector<StepItem> items;
+  for (const std::int64_t computed : {11, 12, 30}) {
+    sequences.push_back({.ids = std::vector<std::int32_t>(40), .prompt = 40, .kv = SequenceKv(geometry, pool)});
+    sequences.back().computed = computed;
+  }
+  for (Sequence& sequence : sequences) {
+    items.push_back({.sequence = &sequence, .texts = 3, .summarised_to = 0, .copies = {}});
+    sequence.kv.prepare({0, sequence.computed + 3, 0, 0}, items.back().copies);
+  }
+  const Step step = build_step(items, spec, geometry);
+  const StepInputs& inputs = step.inputs;
+  EXPECT_TRUE(inputs.picks[1].empty());
+  ASSERT_EQ(inputs.picks[0].size(), 2U);  // the first sees no more than it would anyway
+  EXPECT_EQ(inputs.picked_pages, (std::vector<std::int32_t>{0, 1, 2, 3}));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const PickRun& pick = inputs.picks[0][i];
+    const RowRun& run = inputs.runs[0][i + 1];
+    const std::int64_t from = sequences[i + 1].computed;
+    EXPECT_EQ(pick.first_row, run.first_row);
+    EXPECT_EQ(pick.rows, 3);
+    EXPECT_EQ(pick.track.pages, run.text.pages);
+    EXPECT_EQ(std::tuple(pick.initial, pick.top, pick.local, pick.end), std::tuple(2, 3, from - 6, from - 6));
+    EXPECT_EQ(pick.first_page, static_cast<std::int32_t>(2 * i));
+    EXPECT_EQ(pick.distance, 6);
+    EXPECT_TRUE(run.picked);
+    ASSERT_EQ(run.summary.count, 2);
+    EXPECT_EQ(run.summary.pages[1], static_cast<std::int32_t>(2 * i + 1));
+    EXPECT_EQ(inputs.bounds[0][static_cast<std::size_t>(run.first_row) + 1].summary, (Bounds{0, 5}));
+  }
+  EXPECT_FALSE(inputs.runs[0][0].picked);
+  EXPECT_FALSE(inputs.runs[1][2].picked);
+  for (Sequence& sequence : sequences) sequence.kv.release();
 }
 
 }  // namespace

@@ -139,15 +139,24 @@ void AttentionPlan::make(const AttentionArgs& args, Element type, int workers) {
   list_units();
 }
 
+const PickRun* AttentionPlan::picked_in_place(const RowRun& run) const {
+  if (!run.picked || args_->picked_list == nullptr) return nullptr;
+  return &*std::ranges::find(args_->picks, run.first_row, &PickRun::first_row);
+}
+
 AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, float* scratch) const {
   const AttentionArgs& args = *args_;
   const KvView& kv = args.kv;
   const std::int64_t first_head = cut(kv.kv_heads, range, tile.ranges);
   const std::int64_t first_dimension = first_head * group_ * kv.head_dim;
   const RowBounds& bounds = args.bounds[tile.first_row];
-  return {.q = args.q + tile.first_row * args.q_stride + first_dimension,
-          .q_stride = args.q_stride,
-          .out = args.out + tile.first_row * args.heads * kv.head_dim + first_dimension,
+  const PickRun* in_place = picked_in_place(*tile.run);
+  const KvView& summary_kv = tile.run->picked && in_place == nullptr ? args.picked : kv;
+  const TrackPages& summary = in_place != nullptr ? in_place->track : tile.run->summary;
+  const std::int64_t width = args.heads * kv.head_dim;
+  const bool own_queries = tile.run->picked && args.picked_q != nullptr;
+  const float* q = args.q + tile.first_row * args.q_stride + first_dimension;
+  return {.out = args.out + tile.first_row * args.heads * kv.head_dim + first_dimension,
           .out_stride = args.heads * kv.head_dim,
           .rows = tile.rows,
           .heads = cut(kv.kv_heads, range + 1, tile.ranges) - first_head,
@@ -159,10 +168,12 @@ AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, flo
           .bounds_stride = sizeof(RowBounds) / sizeof(std::int32_t),
           .first_segment = {tile.first_segment[0], tile.first_segment[1]},
           .segments = {tile.segments[0], tile.segments[1]},
-          .tables = {{tile.run->summary.pages, tile.run->summary.first_page},
-                     {tile.run->text.pages, tile.run->text.first_page}},
-          .keys = kv.key(0, first_head, 0),
-          .page_bytes = kv.page_bytes,
+          .tables = {{summary.pages, summary.first_page}, {tile.run->text.pages, tile.run->text.first_page}},
+          .list = in_place != nullptr ? args.picked_list + in_place->first_page * kv.page_entries : nullptr,
+          .queries = {own_queries ? args.picked_q + tile.first_row * width + first_dimension : q, q},
+          .query_strides = {own_queries ? width : args.q_stride, args.q_stride},
+          .keys = {summary_kv.key(0, first_head, 0), kv.key(0, first_head, 0)},
+          .page_bytes = {summary_kv.page_bytes, kv.page_bytes},
           .head_bytes = kv.key(0, 1, 0) - kv.key(0, 0, 0),
           .value_offset = kv.value_offset,
           .page_entries = kv.page_entries,

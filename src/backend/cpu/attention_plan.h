@@ -59,6 +59,8 @@ class AttentionPlan {
   void cut_tile(Tile& tile, std::int64_t share, int workers) const;
   void place_parts();
   void list_units();
+  // What a run has picked, if it is to be read where it is.
+  const PickRun* picked_in_place(const RowRun& run) const;
   AttentionTile arguments(const Tile& tile, std::int64_t range, float* scratch) const;
   std::int64_t queries(const Tile& tile) const { return tile.rows * group_; }  // of a KV head
   std::int64_t cost(const Tile& tile) const;                                   // of all KV heads

@@ -11,18 +11,12 @@
 namespace precis::cpu {
 namespace {
 
-// Element operations below which waking the workers costs more than they save (1 to 2 us).
-constexpr std::int64_t worth_sharing = 16384;
 constexpr std::size_t scratch_alignment = 64;
 // Rows that are converted at a time for products of many.
 constexpr std::int64_t slab_rows = 1024;
 
 std::int64_t most_few_rows(bool quantized) {
   return quantized ? few_quantized_rows : few_rows;
-}
-
-std::int64_t divided_up(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
 }
 
 float* aligned(float* memory) {
@@ -34,6 +28,8 @@ Element plain_element(WeightFormat format) {
   return format == WeightFormat::f32 ? Element::f32 : format == WeightFormat::f16 ? Element::f16 : Element::bf16;
 }
 
+}  // namespace
+
 Element element_of(DType type) {
   if (type == DType::f32) return Element::f32;
   if (type == DType::f8_e4m3) return Element::f8;
@@ -41,23 +37,12 @@ Element element_of(DType type) {
   return Element::bf16;
 }
 
-}  // namespace
-
 CpuOps::CpuOps(const Kernels& kernels, int threads, bool exact_activations)
     : kernels_(kernels),
       exact_activations_(exact_activations),
       pool_(threads),
       attention_(kernels),
       scratch_(static_cast<std::size_t>(pool_.workers())) {}
-
-template <typename Each>
-void CpuOps::for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each) {
-  const std::int64_t rows_per_task = std::max<std::int64_t>(worth_sharing / std::max<std::int64_t>(row_cost, 1), 1);
-  pool_.for_each(divided_up(rows, rows_per_task), [&](std::int64_t task, int) {
-    const std::int64_t end = std::min(rows, (task + 1) * rows_per_task);
-    for (std::int64_t row = task * rows_per_task; row < end; ++row) each(row);
-  });
-}
 
 void CpuOps::reserve_scratch(std::int64_t floats) {
   const auto wanted = static_cast<std::size_t>(floats) + scratch_alignment / sizeof(float);
@@ -130,6 +115,7 @@ void CpuOps::rotation(const RotationArgs& args) {
 void CpuOps::place(const PlaceArgs& args) {
   const KvView& kv = args.kv;
   const std::int64_t width = (args.heads + 2 * kv.kv_heads) * kv.head_dim;
+  const std::int64_t length = kv.kv_heads * kv.head_dim;
   const Element type = element_of(kv.type);
   for_rows(args.rows, 4 * width, [&](std::int64_t row) {
     const bool blended = args.own != nullptr && row >= args.first_summary;
@@ -147,7 +133,9 @@ void CpuOps::place(const PlaceArgs& args) {
                     .key = slot < 0 ? nullptr : kv.key(slot / kv.page_entries, 0, slot % kv.page_entries),
                     .head_bytes = kv.page_entries * kv.head_dim * size_of(kv.type),
                     .value_offset = kv.value_offset,
-                    .type = type});
+                    .type = type,
+                    .query_sums = args.query_sums == nullptr ? nullptr : args.query_sums + row * length,
+                    .plain_keys = args.plain_keys == nullptr ? nullptr : args.plain_keys + row * length});
   });
 }
 

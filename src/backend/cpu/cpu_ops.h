@@ -1,6 +1,7 @@
 // The operations on the CPU: how the work of each is cut over the workers. The arithmetic is in the kernels.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "device/ops.h"
 
 namespace precis::cpu {
+
+// Of K and V.
+Element element_of(DType type);
 
 class CpuOps final : public Ops {
  public:
@@ -33,6 +37,12 @@ class CpuOps final : public Ops {
   void most_likely(const MostLikelyArgs& args) override;
   void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  bool selects() const override { return true; }
+  bool attends_in_place() const override { return true; }
+  void keep_short(const KeepShortArgs& args) override;
+  void select(const SelectArgs& args) override;
+  void pick(const PickArgs& args) override;
+  void turn(const TurnArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
 
@@ -64,6 +74,11 @@ class CpuOps final : public Ops {
   // Memory for the activations of a product, aligned to 64.
   std::byte* converted_rows(std::int64_t bytes);
 
+  // Parts of select(): select.cpp.
+  void cut_selection(const SelectArgs& args);
+  void find_maxima(const SelectArgs& args);
+  void choose(const SelectArgs& args, std::size_t run);
+
   // Grows every worker's scratch memory to `floats`: before the work, as workers must not throw.
   void reserve_scratch(std::int64_t floats);
   // Aligned to 64.
@@ -75,6 +90,33 @@ class CpuOps final : public Ops {
   AttentionPlan attention_;
   std::vector<std::vector<float>> scratch_;  // of each worker
   std::vector<float> converted_;
+  // Of select(): a run's entries by chunks, and where its scores and its rows' maxima lie.
+  struct ScoreChunk {
+    std::size_t run;
+    std::int64_t first;  // from the middle's begin
+    std::int64_t entries;
+  };
+  struct ScorePlace {
+    std::int64_t scores;
+    std::int64_t maxima;
+  };
+  std::vector<ScoreChunk> score_chunks_;
+  std::vector<ScorePlace> score_places_;  // [runs]
+  std::vector<float> scores_;
+  std::vector<float> spread_;
+  std::vector<float> maxima_;  // [workers, rows of runs with several]
+  std::int64_t maxima_stride_ = 0;
 };
+
+template <typename Each>
+void CpuOps::for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each) {
+  // Element operations below which waking the workers costs more than they save (1 to 2 us).
+  constexpr std::int64_t worth_sharing = 16384;
+  const std::int64_t rows_per_task = std::max<std::int64_t>(worth_sharing / std::max<std::int64_t>(row_cost, 1), 1);
+  pool_.for_each((rows + rows_per_task - 1) / rows_per_task, [&](std::int64_t task, int) {
+    const std::int64_t end = std::min(rows, (task + 1) * rows_per_task);
+    for (std::int64_t row = task * rows_per_task; row < end; ++row) each(row);
+  });
+}
 
 }  // namespace precis::cpu

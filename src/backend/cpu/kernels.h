@@ -88,6 +88,37 @@ struct PlaceRow {
   std::int64_t head_bytes;
   std::int64_t value_offset;  // bytes from K to V
   Element type;               // not f16
+  float* query_sums;          // [kv_heads, head_dim] or null, as PlaceArgs
+  float* plain_keys;          // the same
+};
+
+// Some rows' scores of some entries, for Ops::select.
+struct ScoreTile {
+  const float* q;  // [rows, dim]
+  std::int64_t rows;
+  std::int64_t dim;
+  const std::byte* const* keys;  // [entries]: k' of each
+  std::int64_t entries;          // at most score_entries
+  Element type;                  // f32 or bf16
+};
+constexpr std::int64_t score_entries = 256;
+
+// An entry's K and V to where it was picked to.
+struct PickEntry {
+  const std::byte* key;   // of KV head 0
+  const std::byte* next;  // that of an entry picked soon, to be fetched into the cache meanwhile
+  std::int64_t head_bytes;
+  std::int64_t value_offset;
+  std::byte* to;  // the same, with its own offsets
+  std::int64_t to_head_bytes;
+  std::int64_t to_value_offset;
+  std::int64_t kv_heads;
+  std::int64_t head_dim;
+  Element type;
+  // [2, head_dim / 2]: rotations of the key's position and of the one that it is turned to; null: it is not.
+  const float* from_rotation;
+  const float* to_rotation;
+  float* turn;  // [head_dim]: scratch
 };
 
 // y = silu(gate) * up. `y` may be one of the two.
@@ -111,9 +142,7 @@ constexpr std::int64_t max_attention_rows = 72;  // of a tile
 
 // Consecutive rows of one run and the query heads of some KV heads. In the arrays of two: summary first, then text.
 struct AttentionTile {
-  const float* q;  // of the first row and the first head
-  std::int64_t q_stride;
-  float* out;
+  float* out;  // of the first row and the first head, as are the queries
   std::int64_t out_stride;
   std::int64_t rows;
   std::int64_t heads;  // KV heads
@@ -126,8 +155,11 @@ struct AttentionTile {
   std::int64_t first_segment[2];  // the segments from the first to the last that a row sees
   std::int64_t segments[2];
   TrackTable tables[2];
-  const std::byte* keys;  // of page 0 and the first KV head
-  std::int64_t page_bytes;
+  const std::int32_t* list;  // entries of the summary track as entries of its table; or null: they are the same
+  const float* queries[2];   // q of each track
+  std::int64_t query_strides[2];
+  const std::byte* keys[2];  // of page 0 and the first KV head
+  std::int64_t page_bytes[2];
   std::int64_t head_bytes;
   std::int64_t value_offset;
   std::int64_t page_entries;
@@ -146,6 +178,11 @@ struct Kernels {
   void (*norm)(const NormRow& row);
   void (*place)(const PlaceRow& row);
   void (*gate)(const GateRow& row);
+  // The largest of each row's scores and `maxima`, which they take the place of.
+  void (*score_maxima)(const ScoreTile& tile, float* maxima);
+  // The largest over the rows of (score - maximum), for each entry; of the one row's scores where there are no maxima.
+  void (*score_best)(const ScoreTile& tile, const float* maxima, float* best);
+  void (*pick)(const PickEntry& entry);
   void (*widen)(Element type, const void* from, float* to, std::int64_t count);
   void (*exponential)(const float* from, float* to, std::int64_t count);
   void (*decay)(const float* from, float* to, std::int64_t count);  // e^x for x <= 0

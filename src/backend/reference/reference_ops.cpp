@@ -9,28 +9,10 @@
 #include <span>
 #include <vector>
 
-#include "base/error.h"
+#include "backend/reference/elements.h"
 
 namespace precis::reference {
 namespace {
-
-// Element `index` of a K or V.
-float element(const void* data, DType type, std::int64_t index) {
-  if (type == DType::f32) return static_cast<const float*>(data)[index];
-  if (type == DType::f8_e4m3) return to_float(static_cast<const F8*>(data)[index]);
-  return to_float(static_cast<const Bf16*>(data)[index]);
-}
-
-void set_element(void* data, DType type, std::int64_t index, float value) {
-  if (type == DType::f32) {
-    static_cast<float*>(data)[index] = value;
-  } else if (type == DType::f8_e4m3) {
-    static_cast<F8*>(data)[index] = to_f8(value);
-  } else {
-    PRECIS_CHECK(type == DType::bf16, "KV is not kept in {}", name_of(type));
-    static_cast<Bf16*>(data)[index] = to_bf16(value);
-  }
-}
 
 // y = x / sqrt(mean(x^2) + epsilon) * weight
 void normalise(const float* x, const float* weight, float* y, std::int64_t width, float epsilon) {
@@ -57,40 +39,30 @@ void blend(float* x, const float* own, float mix, std::int64_t width) {
   for (std::int64_t i = 0; i < width; ++i) x[i] = mix * own[i] + (1 - mix) * x[i];
 }
 
-// Turns the pairs (x[i], x[i + half]) by the angle whose cosine is rotation[i] and whose sine is rotation[half + i].
-void rotate(float* x, const float* rotation, std::int64_t half) {
-  for (std::int64_t i = 0; i < half; ++i) {
-    const float cosine = rotation[i];
-    const float sine = rotation[half + i];
-    const float a = x[i];
-    const float b = x[i + half];
-    x[i] = a * cosine - b * sine;
-    x[i + half] = b * cosine + a * sine;
-  }
-}
-
 // The keys that a row sees for one KV head, in the order of AttentionArgs.
-std::vector<const std::byte*> visible_keys(const KvView& kv, const RowRun& run, const RowBounds& bounds,
+std::vector<const std::byte*> visible_keys(const AttentionArgs& args, const RowRun& run, const RowBounds& bounds,
                                            std::int64_t kv_head) {
   std::vector<const std::byte*> keys;
-  const auto add = [&](const Bounds& interval, const TrackPages& track) {
+  const auto add = [&](const KvView& of, const Bounds& interval, const TrackPages& track) {
     for (std::int64_t entry = interval.low; entry < interval.high; ++entry) {
-      const std::int32_t page = track.pages[entry / kv.page_entries - track.first_page];
-      keys.push_back(kv.key(page, kv_head, entry % kv.page_entries));
+      const std::int32_t page = track.pages[entry / of.page_entries - track.first_page];
+      keys.push_back(of.key(page, kv_head, entry % of.page_entries));
     }
   };
-  add(bounds.summary, run.summary);
-  add(bounds.text, run.text);
+  add(run.picked ? args.picked : args.kv, bounds.summary, run.summary);
+  add(args.kv, bounds.text, run.text);
   return keys;
 }
 
-// out = softmax(q K^T * scale) V for one query.
-void attend(const float* q, const std::vector<const std::byte*>& keys, const KvView& kv, float scale, float* out) {
+// out = softmax(q K^T * scale) V for one query, which is `summary_q` for the first `summaries` keys.
+void attend(const float* q, const float* summary_q, std::size_t summaries, const std::vector<const std::byte*>& keys,
+            const KvView& kv, float scale, float* out) {
   std::vector<double> weights;
   double maximum = -std::numeric_limits<double>::infinity();
   for (const std::byte* key : keys) {
+    const float* query = weights.size() < summaries ? summary_q : q;
     double score = 0;
-    for (std::int64_t d = 0; d < kv.head_dim; ++d) score += static_cast<double>(q[d]) * element(key, kv.type, d);
+    for (std::int64_t d = 0; d < kv.head_dim; ++d) score += static_cast<double>(query[d]) * element(key, kv.type, d);
     weights.push_back(score * scale);
     maximum = std::max(maximum, weights.back());
   }
@@ -210,7 +182,17 @@ void ReferenceOps::place(const PlaceArgs& args) {
         if (norm != nullptr) normalise(own.data(), norm, own.data(), head_dim, args.epsilon);
         blend(x, own.data(), args.mix, head_dim);
       }
-      if (!is_value) rotate(x, args.rotation + row * head_dim, head_dim / 2);
+      if (is_value) continue;
+      const bool is_query = head < args.heads;
+      if (float* const sums = args.query_sums; sums != nullptr && is_query) {
+        const std::int64_t group = args.heads / kv.kv_heads;
+        float* sum = sums + (row * kv.kv_heads + head / group) * head_dim;
+        for (std::int64_t d = 0; d < head_dim; ++d) sum[d] = head % group == 0 ? x[d] : sum[d] + x[d];
+      }
+      if (args.plain_keys != nullptr && !is_query) {
+        std::copy_n(x, head_dim, args.plain_keys + (row * kv.kv_heads + head - args.heads) * head_dim);
+      }
+      rotate(x, args.rotation + row * head_dim, head_dim / 2);
     }
     const std::int64_t slot = args.slots[row];
     if (slot < 0) continue;
@@ -232,10 +214,14 @@ void ReferenceOps::attention(const AttentionArgs& args) {
   for (const RowRun& run : args.runs) {
     for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
       for (std::int64_t kv_head = 0; kv_head < kv.kv_heads; ++kv_head) {
-        const auto keys = visible_keys(kv, run, args.bounds[row], kv_head);
+        const RowBounds& bounds = args.bounds[row];
+        const auto keys = visible_keys(args, run, bounds, kv_head);
+        const std::int32_t summaries = std::max(bounds.summary.high - bounds.summary.low, 0);
         for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-          attend(args.q + row * args.q_stride + head * kv.head_dim, keys, kv, args.scale,
-                 args.out + (row * args.heads + head) * kv.head_dim);
+          const float* q = args.q + row * args.q_stride + head * kv.head_dim;
+          const std::int64_t at = (row * args.heads + head) * kv.head_dim;
+          const float* summary_q = run.picked && args.picked_q != nullptr ? args.picked_q + at : q;
+          attend(q, summary_q, static_cast<std::size_t>(summaries), keys, kv, args.scale, args.out + at);
         }
       }
     }

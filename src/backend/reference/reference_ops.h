@@ -17,6 +17,11 @@ class ReferenceOps final : public Ops {
   void most_likely(const MostLikelyArgs& args) override;
   void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  bool selects() const override { return true; }
+  void keep_short(const KeepShortArgs& args) override;
+  void select(const SelectArgs& args) override;
+  void pick(const PickArgs& args) override;
+  void turn(const TurnArgs& args) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
 };

@@ -1,0 +1,500 @@
+// What selective attention asks of a backend, against its definition in device/select_args.h.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <numeric>
+
+#include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/isa.h"
+#include "backend/reference/reference_ops.h"
+#include "problems.h"
+
+namespace precis {
+namespace {
+
+struct Backend {
+  std::string name;
+  const cpu::Kernels* kernels;  // none: reference
+};
+
+std::vector<Backend> backends() {
+  std::vector<Backend> all = {{"reference", nullptr}};
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) all.push_back({kernels->name, kernels});
+  return all;
+}
+
+class SelectTest : public testing::TestWithParam<Backend> {
+ protected:
+  SelectTest() {
+    if (GetParam().kernels == nullptr) {
+      ops_ = std::make_unique<reference::ReferenceOps>();
+    } else {
+      ops_ = std::make_unique<cpu::CpuOps>(*GetParam().kernels, 2);
+    }
+  }
+
+  std::uint64_t seed_ = fresh_seed();
+  testing::ScopedTrace trace_{__FILE__, __LINE__, "PRECIS_TEST_SEED=" + std::to_string(seed_)};
+  Random random_{seed_};
+  std::unique_ptr<Ops> ops_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, SelectTest, testing::ValuesIn(backends()),
+                         [](const auto& info) { return info.param.name; });
+
+// A pool of pages with K, V and k' of one layer, all filled with random numbers, tables of some tracks, and room for
+// what is picked.
+class SelectProblem {
+ public:
+  SelectProblem(Random& random, DType type, std::int64_t page_entries, std::int64_t dim)
+      : random_(random), page_entries_(page_entries), dim_(dim) {
+    const std::int64_t half = kv_heads * page_entries * head_dim * size_of(type);
+    kv_ = {.base = nullptr,
+           .page_bytes = 2 * half + 4 * page_entries * dim,
+           .layer_offset = 0,
+           .value_offset = half,
+           .page_entries = page_entries,
+           .kv_heads = kv_heads,
+           .head_dim = head_dim,
+           .type = type,
+           .short_offset = 2 * half,
+           .short_dim = dim};
+    picked_ = kv_;
+    picked_.page_bytes = 2 * half;
+    picked_.short_dim = 0;
+  }
+
+  // Rows of a run and the entries of the track that they choose from.
+  void add(std::int64_t rows, std::int64_t initial, std::int64_t top, std::int64_t middle, std::int64_t tail) {
+    PickRun run;
+    run.first_row = static_cast<std::int32_t>(rows_);
+    run.rows = static_cast<std::int32_t>(rows);
+    run.initial = static_cast<std::int32_t>(initial);
+    run.top = static_cast<std::int32_t>(top);
+    run.local = static_cast<std::int32_t>(initial + middle);
+    run.end = static_cast<std::int32_t>(initial + middle + tail);
+    run.first_page = static_cast<std::int32_t>(picked_pages_);
+    run.distance = static_cast<std::int32_t>(random_.between(0, 50));
+    picked_pages_ += (run.count() + page_entries_ - 1) / page_entries_;
+    rows_ += rows;
+    std::vector<std::int32_t>& table = tables_.emplace_back();
+    table.resize(static_cast<std::size_t>((run.end + page_entries_ - 1) / page_entries_));
+    runs.push_back(run);
+    pages_ += static_cast<std::int64_t>(table.size());
+  }
+
+  void fill() {
+    std::vector<std::int32_t> pages(static_cast<std::size_t>(pages_));
+    std::iota(pages.begin(), pages.end(), 0);
+    random_.shuffle(pages);
+    auto next = pages.begin();
+    for (std::size_t run = 0; run < runs.size(); ++run) {
+      for (std::int32_t& page : tables_[run]) page = *next++;
+      runs[run].track = {tables_[run].data(), 0, static_cast<std::int32_t>(tables_[run].size())};
+    }
+    pool_.resize(static_cast<std::size_t>(pages_ * kv_.page_bytes));
+    picks_.resize(static_cast<std::size_t>(picked_pages_ * picked_.page_bytes));
+    list.resize(static_cast<std::size_t>(picked_pages_ * page_entries_), -1);
+    kv_.base = pool_.data();
+    picked_.base = picks_.data();
+    for (std::int64_t page = 0; page < pages_; ++page) {
+      for (std::int64_t entry = 0; entry < page_entries_; ++entry) fill_entry(page, entry);
+    }
+    q.resize(static_cast<std::size_t>(rows_ * dim_));
+    for (float& value : q) value = whole();
+  }
+
+  // Whole numbers: sums are exact, in any order, and often equal.
+  float whole() { return static_cast<float>(random_.between(-3, 3)); }
+
+  const KvView& kv() const { return kv_; }
+  const KvView& picked() const { return picked_; }
+  std::int64_t rows() const { return rows_; }
+
+  const std::byte* entry_of(const PickRun& run, std::int64_t entry, std::int64_t head) const {
+    return kv_.key(run.track.pages[entry / page_entries_], head, entry % page_entries_);
+  }
+  double short_number(const PickRun& run, std::int64_t entry, std::int64_t d) const {
+    const std::byte* key = kv_.short_key(run.track.pages[entry / page_entries_], entry % page_entries_);
+    return stored(key + d * size_of(kv_.short_type()), kv_.short_type());
+  }
+  std::span<const std::int32_t> listed(const PickRun& run) const {
+    return {list.data() + run.first_page * page_entries_, static_cast<std::size_t>(run.count())};
+  }
+  std::byte* picked_entry(const PickRun& run, std::int64_t index, std::int64_t head) const {
+    const std::int64_t at = run.first_page * page_entries_ + index;
+    return picked_.key(at / page_entries_, head, at % page_entries_);
+  }
+
+  static constexpr std::int64_t kv_heads = 2;
+  static constexpr std::int64_t head_dim = 12;
+  std::vector<PickRun> runs;
+  std::vector<float> q;
+  std::vector<std::int32_t> list;
+
+ private:
+  void fill_entry(std::int64_t page, std::int64_t entry) {
+    for (std::int64_t d = 0; d < dim_; ++d) {
+      put(kv_.short_key(page, entry) + d * size_of(kv_.short_type()), kv_.short_type(), whole());
+    }
+    for (std::int64_t head = 0; head < kv_heads; ++head) {
+      std::byte* key = kv_.key(page, head, entry);
+      for (std::int64_t d = 0; d < head_dim; ++d) {
+        put(key + d * size_of(kv_.type), kv_.type, random_.normal());
+        put(key + kv_.value_offset + d * size_of(kv_.type), kv_.type, random_.normal());
+      }
+    }
+  }
+
+  Random& random_;
+  std::int64_t page_entries_;
+  std::int64_t dim_;
+  KvView kv_;
+  KvView picked_;
+  std::int64_t rows_ = 0;
+  std::int64_t pages_ = 0;
+  std::int64_t picked_pages_ = 0;
+  std::vector<std::vector<std::int32_t>> tables_;
+  std::vector<std::byte> pool_;
+  std::vector<std::byte> picks_;
+};
+
+// The definition, entry by entry: how many come before it.
+std::vector<std::int32_t> expected_list(const SelectProblem& problem, const PickRun& run, std::int64_t proximity) {
+  const std::int64_t dim = problem.kv().short_dim;
+  std::vector<double> best(static_cast<std::size_t>(run.middle()), -INFINITY);
+  for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
+    std::vector<double> f;
+    for (std::int64_t entry = run.initial; entry < run.local; ++entry) {
+      double sum = 0;
+      for (std::int64_t d = 0; d < dim; ++d) {
+        sum += problem.q[static_cast<std::size_t>(row * dim + d)] * problem.short_number(run, entry, d);
+      }
+      f.push_back(sum);
+    }
+    const double largest = *std::max_element(f.begin(), f.end());
+    for (std::size_t i = 0; i < f.size(); ++i) best[i] = std::max(best[i], run.rows == 1 ? f[i] : f[i] - largest);
+  }
+  const auto wide = [&](std::int32_t i) {
+    double most = -INFINITY;
+    for (std::int64_t j = std::max<std::int64_t>(0, i - proximity); j <= i + proximity && j < run.middle(); ++j) {
+      most = std::max(most, best[static_cast<std::size_t>(j)]);
+    }
+    return most;
+  };
+  std::vector<double> scores;
+  for (std::int32_t i = 0; i < run.middle(); ++i) scores.push_back(wide(i));
+  std::vector<std::int32_t> list;
+  for (std::int32_t i = 0; i < run.initial; ++i) list.push_back(i);
+  for (std::int32_t i = 0; i < run.middle(); ++i) {
+    std::int64_t before = 0;
+    for (std::int32_t j = 0; j < run.middle(); ++j) {
+      const double a = scores[static_cast<std::size_t>(j)];
+      const double b = scores[static_cast<std::size_t>(i)];
+      before += a > b || (a == b && j < i) ? 1 : 0;
+    }
+    if (before < run.top) list.push_back(run.initial + i);
+  }
+  for (std::int32_t i = run.local; i < run.end; ++i) list.push_back(i);
+  return list;
+}
+
+TEST_P(SelectTest, TheBestAreChosenAndTiesGoToTheFirst) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    for (const std::int64_t dim : {1, 7, 16, 33, 64}) {
+      SCOPED_TRACE(testing::Message() << name_of(type) << " dim " << dim);
+      SelectProblem problem(random_, type, random_.between(1, 20), dim);
+      for (int run = 0; run < 4; ++run) {
+        const std::int64_t top = random_.between(1, 90);
+        problem.add(run % 2 == 0 ? 1 : random_.between(2, 150), random_.between(0, 20), top,
+                    top + random_.between(1, 700), random_.between(0, 9));
+      }
+      problem.fill();
+      const std::int64_t proximity = random_.between(0, 3);
+      ops_->select({problem.q.data(), problem.kv(), proximity, problem.runs, problem.runs.data(), problem.list.data()});
+      for (const PickRun& run : problem.runs) {
+        const auto listed = problem.listed(run);
+        EXPECT_EQ(std::vector(listed.begin(), listed.end()), expected_list(problem, run, proximity));
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, WhatIsNoNumberIsLeast) {
+  SelectProblem problem(random_, DType::f32, 8, 4);
+  problem.add(1, 0, 3, 40, 0);
+  problem.add(3, 0, 3, 40, 0);
+  problem.fill();
+  for (const PickRun& run : problem.runs) {
+    for (std::int32_t entry = 0; entry < run.local; ++entry) {
+      std::byte* key = problem.kv().short_key(run.track.pages[entry / 8], entry % 8);
+      const bool is_number = entry == 17 || entry == 20 || entry == 33;
+      for (int d = 0; d < 4; ++d) put(key + 4 * d, DType::f32, is_number ? 1.0F : NAN);
+    }
+  }
+  ops_->select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
+  for (const PickRun& run : problem.runs) {
+    const auto listed = problem.listed(run);
+    EXPECT_EQ(std::vector(listed.begin(), listed.end()), (std::vector<std::int32_t>{17, 20, 33}));
+  }
+}
+
+TEST_P(SelectTest, ShortKeysAreKeptAtTheirSlots) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    SelectProblem problem(random_, type, 5, 13);
+    problem.add(1, 0, 1, 30, 0);
+    problem.fill();
+    const std::vector<float> x = random_.normals(3 * 13);
+    const std::vector<std::int64_t> slots = {7, -1, 23};
+    const KvView& kv = problem.kv();
+    ops_->keep_short({x.data(), slots.data(), kv, 3});
+    for (const std::size_t row : {0, 2}) {
+      for (std::size_t d = 0; d < 13; ++d) {
+        const float value = x[row * 13 + d];
+        const std::byte* key = kv.short_key(slots[row] / 5, slots[row] % 5);
+        const float kept = stored(key + static_cast<std::int64_t>(d) * size_of(kv.short_type()), kv.short_type());
+        EXPECT_EQ(kept, type == DType::f32 ? value : to_float(to_bf16(value)));
+      }
+    }
+  }
+}
+
+// Rotations of `positions` positions, in double and as operations take them.
+struct Rotations {
+  Rotations(std::int64_t positions, std::int64_t half) : floats(static_cast<std::size_t>(positions * 2 * half)) {
+    for (std::int64_t i = 0; i < half; ++i) frequencies.push_back(static_cast<float>(std::pow(0.3, i)));
+    for (std::int64_t position = 0; position < positions; ++position) {
+      float* to = floats.data() + position * 2 * half;
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(position) * frequencies[static_cast<std::size_t>(i)];
+        to[i] = static_cast<float>(std::cos(angle));
+        to[half + i] = static_cast<float>(std::sin(angle));
+      }
+    }
+  }
+
+  // Element d of x turned by so many positions.
+  double turned(const std::vector<double>& x, std::size_t d, std::int64_t by) const {
+    const std::size_t half = x.size() / 2;
+    const double angle = static_cast<double>(by) * frequencies[d % half];
+    return d < half ? x[d] * std::cos(angle) - x[d + half] * std::sin(angle)
+                    : x[d] * std::cos(angle) + x[d - half] * std::sin(angle);
+  }
+
+  std::vector<float> frequencies;
+  std::vector<float> floats;
+};
+
+TEST_P(SelectTest, PickedEntriesAreCopiedAndTurned) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    for (const KeyTurn turn : {KeyTurn::none, KeyTurn::packed, KeyTurn::to_origin}) {
+      SCOPED_TRACE(testing::Message() << name_of(type) << " turn " << static_cast<int>(turn));
+      SelectProblem problem(random_, type, 7, 4);
+      problem.add(1, 5, 60, 300, turn == KeyTurn::packed ? 40 : 0);
+      problem.add(9, 0, 3, 30, 0);
+      problem.fill();
+      const EntryPositions positions{2, 3, 1};
+      const Rotations rotations(400, SelectProblem::head_dim / 2);
+      ops_->select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
+      ops_->pick({problem.kv(), problem.picked(), problem.runs, problem.runs.data(), problem.list.data(), turn,
+                  positions, turn == KeyTurn::none ? nullptr : rotations.floats.data()});
+      const std::int64_t size = size_of(type);
+      for (const PickRun& run : problem.runs) {
+        for (std::int32_t i = 0; i < run.count(); ++i) {
+          const std::int32_t entry = problem.listed(run)[static_cast<std::size_t>(i)];
+          const std::int32_t to = turn == KeyTurn::none     ? positions(entry)
+                                  : turn == KeyTurn::packed ? positions(run.local - run.chosen() + i)
+                                                            : 0;
+          for (std::int64_t head = 0; head < SelectProblem::kv_heads; ++head) {
+            const std::byte* from = problem.entry_of(run, entry, head);
+            const std::byte* copy = problem.picked_entry(run, i, head);
+            std::vector<double> key;
+            for (std::int64_t d = 0; d < SelectProblem::head_dim; ++d) {
+              key.push_back(stored(from + d * size, type));
+              EXPECT_EQ(stored(copy + problem.picked().value_offset + d * size, type),
+                        stored(from + problem.kv().value_offset + d * size, type));
+            }
+            for (std::size_t d = 0; d < key.size(); ++d) {
+              const float got = stored(copy + static_cast<std::int64_t>(d) * size, type);
+              const double expected = rotations.turned(key, d, to - positions(entry));
+              const double step = type == DType::f32 ? 4e-6 : type == DType::bf16 ? 0x1p-8 : 0x1p-4;
+              const double least = type == DType::f32 ? 0.3 : type == DType::bf16 ? 0.001 : 0.02;
+              ASSERT_NEAR(got, expected, step * (std::abs(expected) + least));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, QueriesAreTurnedToTheirDistance) {
+  SelectProblem problem(random_, DType::f32, 8, 4);
+  problem.add(1, 0, 1, 10, 0);
+  problem.add(70, 0, 1, 10, 0);
+  problem.fill();
+  constexpr std::int64_t heads = 3;
+  constexpr std::int64_t head_dim = 10;
+  constexpr std::int64_t stride = heads * head_dim + 5;
+  const Rotations rotations(200, head_dim / 2);
+  const std::vector<float> q = random_.normals(problem.rows() * stride);
+  std::vector<float> y(static_cast<std::size_t>(problem.rows() * heads * head_dim));
+  std::vector<std::int32_t> positions;
+  for (std::int64_t row = 0; row < problem.rows(); ++row) {
+    positions.push_back(static_cast<std::int32_t>(random_.between(0, 199)));
+  }
+  ops_->turn({q.data(), stride, y.data(), positions.data(), rotations.floats.data(), heads, head_dim, problem.runs,
+              problem.runs.data()});
+  for (const PickRun& run : problem.runs) {
+    for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
+      for (std::int64_t head = 0; head < heads; ++head) {
+        const float* from = q.data() + row * stride + head * head_dim;
+        const std::vector<double> x(from, from + head_dim);
+        for (std::size_t d = 0; d < x.size(); ++d) {
+          const double expected = rotations.turned(x, d, run.distance - positions[static_cast<std::size_t>(row)]);
+          ASSERT_NEAR(y[static_cast<std::size_t>((row * heads + head) * head_dim) + d], expected, 4e-6);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, RowsAttendToWhatWasPicked) {
+  // Picked entries in the place of the summary track, with queries of their own, against the same entries in one pool.
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    for (const bool own_queries : {false, true}) {
+      SelectProblem problem(random_, type, 6, 4);
+      problem.add(1, 3, 300, 500, 0);
+      problem.add(20, 3, 30, 100, 0);
+      problem.fill();
+      ops_->select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
+      ops_->pick({problem.kv(),
+                  problem.picked(),
+                  problem.runs,
+                  problem.runs.data(),
+                  problem.list.data(),
+                  KeyTurn::none,
+                  {},
+                  nullptr});
+      constexpr std::int64_t heads = 4;
+      constexpr std::int64_t head_dim = SelectProblem::head_dim;
+      const std::int64_t width = heads * head_dim;
+      const std::vector<float> q = random_.normals(problem.rows() * width);
+      const std::vector<float> picked_q = random_.normals(problem.rows() * width);
+      std::vector<RowRun> runs;
+      std::vector<RowBounds> bounds;
+      std::vector<std::int32_t> pages(static_cast<std::size_t>(problem.list.size()));
+      std::iota(pages.begin(), pages.end(), 0);
+      for (const PickRun& pick : problem.runs) {
+        RowRun& run = runs.emplace_back();
+        run.first_row = pick.first_row;
+        run.rows = pick.rows;
+        run.text = pick.track;
+        run.summary = {pages.data() + pick.first_page, 0, (pick.count() + 5) / 6};
+        run.picked = true;
+        for (std::int32_t row = 0; row < pick.rows; ++row) {
+          bounds.push_back({{pick.local - 40, pick.local - 40 + row}, {0, pick.count()}});
+        }
+      }
+      std::vector<float> out(q.size());
+      ops_->attention({.q = q.data(),
+                       .q_stride = width,
+                       .out = out.data(),
+                       .heads = heads,
+                       .scale = 0.3F,
+                       .kv = problem.kv(),
+                       .runs = runs,
+                       .device_runs = runs.data(),
+                       .bounds = bounds.data(),
+                       .picked = problem.picked(),
+                       .picked_q = own_queries ? picked_q.data() : nullptr});
+      const std::int64_t size = size_of(type);
+      for (const PickRun& pick : problem.runs) {
+        for (std::int64_t row = pick.first_row; row < pick.first_row + pick.rows; ++row) {
+          for (std::int64_t head = 0; head < heads; ++head) {
+            std::vector<double> sums(head_dim);
+            double total = 0;
+            const auto attend = [&](const std::vector<float>& by, std::int32_t entry) {
+              const std::byte* key = problem.entry_of(pick, entry, head / 2);
+              double score = 0;
+              for (std::int64_t d = 0; d < head_dim; ++d) {
+                score += by[static_cast<std::size_t>(row * width + head * head_dim + d)] * stored(key + d * size, type);
+              }
+              const double weight = std::exp(score * 0.3);
+              total += weight;
+              for (std::int64_t d = 0; d < head_dim; ++d) {
+                sums[static_cast<std::size_t>(d)] += weight * stored(key + problem.kv().value_offset + d * size, type);
+              }
+            };
+            for (const std::int32_t entry : problem.listed(pick)) attend(own_queries ? picked_q : q, entry);
+            const Bounds text = bounds[static_cast<std::size_t>(row)].text;
+            for (std::int32_t entry = text.low; entry < text.high; ++entry) attend(q, entry);
+            for (std::size_t d = 0; d < sums.size(); ++d) {
+              ASSERT_NEAR(out[static_cast<std::size_t>(row * width + head * head_dim) + d], sums[d] / total, 2e-5);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, PlaceGivesWhatIsChosenBy) {
+  constexpr std::int64_t heads = 6;
+  constexpr std::int64_t kv_heads = 2;
+  constexpr std::int64_t head_dim = 14;
+  constexpr std::int64_t rows = 5;
+  constexpr std::int64_t width = (heads + 2 * kv_heads) * head_dim;
+  constexpr std::int64_t length = kv_heads * head_dim;
+  HeadShape shape{.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .page_entries = 8, .type = DType::f32};
+  KvPool pool(shape, 1);
+  const std::vector<float> qkv = random_.normals(rows * width);
+  const std::vector<float> own = random_.normals(rows * width);
+  const std::vector<float> q_norm = random_.normals(head_dim);
+  const std::vector<float> k_norm = random_.normals(head_dim);
+  const std::vector<std::int64_t> slots(rows, -1);
+  // Not rotated, what is left in qkv is what was before; so is what the rotation by any angle comes from.
+  std::vector<float> still(rows * head_dim);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::fill_n(still.begin() + row * head_dim, head_dim / 2, 1.0F);
+  }
+  const std::vector<float> rotation = random_.normals(rows * head_dim);
+  const auto place = [&](const std::vector<float>& turns, std::vector<float>& x, float* sums, float* keys) {
+    ops_->place({.qkv = x.data(),
+                 .own = own.data(),
+                 .first_summary = 3,
+                 .mix = 0.7F,
+                 .q_norm = q_norm.data(),
+                 .k_norm = k_norm.data(),
+                 .epsilon = 1e-6F,
+                 .rotation = turns.data(),
+                 .slots = slots.data(),
+                 .kv = pool.view,
+                 .rows = rows,
+                 .heads = heads,
+                 .query_sums = sums,
+                 .plain_keys = keys});
+  };
+  std::vector<float> plain = qkv;
+  place(still, plain, nullptr, nullptr);
+  std::vector<float> turned = qkv;
+  std::vector<float> sums(rows * length);
+  std::vector<float> keys(rows * length);
+  place(rotation, turned, sums.data(), keys.data());
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t i = 0; i < length; ++i) {
+      const float* x = plain.data() + row * width;
+      const std::int64_t group = heads / kv_heads;
+      double sum = 0;
+      for (std::int64_t head = i / head_dim * group; head < (i / head_dim + 1) * group; ++head) {
+        sum += x[head * head_dim + i % head_dim];
+      }
+      EXPECT_NEAR(sums[static_cast<std::size_t>(row * length + i)], sum, 2e-6 * (1 + std::abs(sum)));
+      EXPECT_EQ(keys[static_cast<std::size_t>(row * length + i)], x[heads * head_dim + i]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace precis
