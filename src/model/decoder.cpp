@@ -184,6 +184,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
                   .picked = geometry_.picked_view(work_->picked),
                   .picked_q = work_->picked_q,
                   .picks = inputs_->host_picks(place.group),
+                  .device_picks = inputs_->picks(place.group),
                   .picked_list = picks_in_place() ? work_->picked_list : nullptr});
 }
 

@@ -89,18 +89,92 @@ class MirrorOps final : public Ops {
     on_device.rotation = copy(args.rotation, args.rows * args.kv.head_dim);
     on_device.slots = copy(args.slots, args.rows);
     on_device.kv.base = pool.device();
+    const std::int64_t length = args.query_sums == nullptr ? 0 : args.rows * args.kv.kv_heads * args.kv.head_dim;
+    Mirror sums(*this, args.query_sums, length);
+    Mirror keys(*this, args.plain_keys, length);
+    on_device.query_sums = sums.device();
+    on_device.plain_keys = keys.device();
     ops_.place(on_device);
-    finish({&qkv, &pool});
+    finish({&qkv, &pool, &sums, &keys});
+  }
+
+  bool selects() const override { return ops_.selects(); }
+  bool attends_in_place() const override { return ops_.attends_in_place(); }
+
+  void keep_short(const KeepShortArgs& args) override {
+    std::int64_t pages = 0;
+    for (std::int64_t row = 0; row < args.rows; ++row) {
+      pages = std::max(pages, args.slots[row] / args.kv.page_entries + 1);
+    }
+    KeepShortArgs on_device = args;
+    Mirror pool(*this, args.kv.base, pages * args.kv.page_bytes);
+    on_device.x = copy(args.x, args.rows * args.kv.short_dim);
+    on_device.slots = copy(args.slots, args.rows);
+    on_device.kv.base = pool.device();
+    ops_.keep_short(on_device);
+    finish({&pool});
+  }
+
+  void select(const SelectArgs& args) override {
+    const CopiedPicks picks = copy_picks(args.runs);
+    SelectArgs on_device = args;
+    Mirror list(*this, args.list, listed(args.runs, args.kv.page_entries));
+    on_device.q = copy(args.q, picks.rows * args.kv.short_dim);
+    on_device.kv.base = copy_pool(args.kv, picks.pages);
+    on_device.runs = picks.runs;
+    on_device.device_runs = picks.on_device;
+    on_device.list = list.device();
+    ops_.select(on_device);
+    finish({&list});
+  }
+
+  void pick(const PickArgs& args) override {
+    const CopiedPicks picks = copy_picks(args.runs);
+    const std::int64_t count = listed(args.runs, args.kv.page_entries);
+    PickArgs on_device = args;
+    Mirror picked(*this, args.picked.base, pages_of(count, args.kv.page_entries) * args.picked.page_bytes);
+    on_device.kv.base = copy_pool(args.kv, picks.pages);
+    on_device.picked.base = picked.device();
+    on_device.runs = picks.runs;
+    on_device.device_runs = picks.on_device;
+    on_device.list = copy(args.list, count);
+    std::int64_t positions = 0;
+    for (const PickRun& run : args.runs) {
+      positions = std::max<std::int64_t>(positions, args.positions(std::max(run.end, run.local) - 1) + 1);
+    }
+    on_device.rotations = copy(args.rotations, positions * args.kv.head_dim);
+    ops_.pick(on_device);
+    finish({&picked});
+  }
+
+  void turn(const TurnArgs& args) override {
+    const CopiedPicks picks = copy_picks(args.runs);
+    const std::int64_t width = args.heads * args.head_dim;
+    TurnArgs on_device = args;
+    Mirror y(*this, args.y, picks.rows * width);
+    on_device.q = copy(args.q, (picks.rows - 1) * args.q_stride + width);
+    on_device.y = y.device();
+    on_device.positions = copy(args.positions, picks.rows);
+    std::int32_t positions = *std::max_element(args.positions, args.positions + picks.rows) + 1;
+    for (const PickRun& run : args.runs) positions = std::max(positions, run.distance + 1);
+    on_device.rotations = copy(args.rotations, positions * args.head_dim);
+    on_device.runs = picks.runs;
+    on_device.device_runs = picks.on_device;
+    ops_.turn(on_device);
+    finish({&y});
   }
 
   void attention(const AttentionArgs& args) override {
     std::vector<RowRun> runs(args.runs.begin(), args.runs.end());
     std::int64_t rows = 0;
-    std::int64_t pages = 0;
+    const CopiedPicks picks = copy_picks(args.picks);
+    std::int64_t pages = picks.pages;
+    std::int64_t picked_pages = 0;
     for (RowRun& run : runs) {
       rows += run.rows;
       for (TrackPages* track : {&run.text, &run.summary}) {
-        for (std::int32_t i = 0; i < track->count; ++i) pages = std::max<std::int64_t>(pages, track->pages[i] + 1);
+        std::int64_t& most = run.picked && track == &run.summary ? picked_pages : pages;
+        for (std::int32_t i = 0; i < track->count; ++i) most = std::max<std::int64_t>(most, track->pages[i] + 1);
         track->pages = copy(track->pages, track->count);
       }
     }
@@ -109,7 +183,12 @@ class MirrorOps final : public Ops {
     Mirror out(*this, args.out, rows * width);
     on_device.q = copy(args.q, rows == 0 ? 0 : (rows - 1) * args.q_stride + width);
     on_device.out = out.device();
-    on_device.kv.base = const_cast<std::byte*>(copy<std::byte>(args.kv.base, pages * args.kv.page_bytes));
+    on_device.kv.base = copy_pool(args.kv, pages);
+    on_device.picked.base = copy_pool(args.picked, picked_pages);
+    on_device.picked_q = copy(args.picked_q, rows * width);
+    on_device.picks = picks.runs;
+    on_device.device_picks = picks.on_device;
+    on_device.picked_list = copy(args.picked_list, listed(args.picks, args.kv.page_entries));
     on_device.runs = runs;
     on_device.device_runs = copy(runs.data(), static_cast<std::int64_t>(runs.size()));
     on_device.bounds = copy(args.bounds, rows);
@@ -196,6 +275,41 @@ class MirrorOps final : public Ops {
   const void* on_host(const void* device, std::int64_t bytes) override { return ops_.on_host(device, bytes); }
 
  private:
+  struct CopiedPicks {
+    std::vector<PickRun> runs;
+    const PickRun* on_device;
+    std::int64_t rows;   // of the step, up to the last one that picks
+    std::int64_t pages;  // that tracks have
+  };
+
+  static std::int64_t pages_of(std::int64_t entries, std::int64_t page_entries) {
+    return (entries + page_entries - 1) / page_entries;
+  }
+
+  // Numbers of a list.
+  static std::int64_t listed(std::span<const PickRun> runs, std::int64_t page_entries) {
+    std::int64_t count = 0;
+    for (const PickRun& run : runs) count = std::max(count, run.first_page * page_entries + run.count());
+    return count;
+  }
+
+  CopiedPicks copy_picks(std::span<const PickRun> picks) {
+    CopiedPicks copied{{picks.begin(), picks.end()}, nullptr, 0, 0};
+    for (PickRun& run : copied.runs) {
+      copied.rows = std::max<std::int64_t>(copied.rows, run.first_row + run.rows);
+      for (std::int32_t i = 0; i < run.track.count; ++i) {
+        copied.pages = std::max<std::int64_t>(copied.pages, run.track.pages[i] + 1);
+      }
+      run.track.pages = copy(run.track.pages, run.track.count);
+    }
+    copied.on_device = copy(copied.runs.data(), static_cast<std::int64_t>(copied.runs.size()));
+    return copied;
+  }
+
+  std::byte* copy_pool(const KvView& kv, std::int64_t pages) {
+    return const_cast<std::byte*>(copy<std::byte>(kv.base, pages * kv.page_bytes));
+  }
+
   class Copied {
    public:
     virtual ~Copied() = default;

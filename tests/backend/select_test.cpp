@@ -8,36 +8,40 @@
 #include "backend/cpu/cpu_ops.h"
 #include "backend/cpu/isa.h"
 #include "backend/reference/reference_ops.h"
-#include "problems.h"
+#include "gpu.h"
 
 namespace precis {
 namespace {
 
 struct Backend {
   std::string name;
-  const cpu::Kernels* kernels;  // none: reference
+  const cpu::Kernels* kernels = nullptr;  // of the CPU
 };
 
 std::vector<Backend> backends() {
-  std::vector<Backend> all = {{"reference", nullptr}};
+  std::vector<Backend> all = {{"reference"}, {"cuda"}};
   for (const cpu::Kernels* kernels : cpu::available_kernels()) all.push_back({kernels->name, kernels});
   return all;
 }
 
-class SelectTest : public testing::TestWithParam<Backend> {
+class SelectTest : public GpuTest, public testing::WithParamInterface<Backend> {
  protected:
-  SelectTest() {
-    if (GetParam().kernels == nullptr) {
-      ops_ = std::make_unique<reference::ReferenceOps>();
+  void SetUp() override {
+    if (GetParam().name == "cuda") {
+      GpuTest::SetUp();
+      selector_ = std::move(GpuTest::ops_);
+    } else if (GetParam().kernels == nullptr) {
+      selector_ = std::make_unique<reference::ReferenceOps>();
     } else {
-      ops_ = std::make_unique<cpu::CpuOps>(*GetParam().kernels, 2);
+      selector_ = std::make_unique<cpu::CpuOps>(*GetParam().kernels, 2);
     }
+    ops_ = selector_.get();
   }
 
-  std::uint64_t seed_ = fresh_seed();
-  testing::ScopedTrace trace_{__FILE__, __LINE__, "PRECIS_TEST_SEED=" + std::to_string(seed_)};
-  Random random_{seed_};
-  std::unique_ptr<Ops> ops_;
+  Ops* ops_ = nullptr;
+
+ private:
+  std::unique_ptr<Ops> selector_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Backends, SelectTest, testing::ValuesIn(backends()),
@@ -47,8 +51,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, SelectTest, testing::ValuesIn(backends()),
 // what is picked.
 class SelectProblem {
  public:
-  SelectProblem(Random& random, DType type, std::int64_t page_entries, std::int64_t dim)
-      : random_(random), page_entries_(page_entries), dim_(dim) {
+  SelectProblem(Random& random, DType type, std::int64_t page_entries, std::int64_t dim, std::int64_t head_size = 16)
+      : head_dim(head_size), random_(random), page_entries_(page_entries), dim_(dim) {
     const std::int64_t half = kv_heads * page_entries * head_dim * size_of(type);
     kv_ = {.base = nullptr,
            .page_bytes = 2 * half + 4 * page_entries * dim,
@@ -128,7 +132,7 @@ class SelectProblem {
   }
 
   static constexpr std::int64_t kv_heads = 2;
-  static constexpr std::int64_t head_dim = 12;
+  const std::int64_t head_dim;
   std::vector<PickRun> runs;
   std::vector<float> q;
   std::vector<std::int32_t> list;
@@ -295,7 +299,7 @@ TEST_P(SelectTest, PickedEntriesAreCopiedAndTurned) {
       problem.add(9, 0, 3, 30, 0);
       problem.fill();
       const EntryPositions positions{2, 3, 1};
-      const Rotations rotations(400, SelectProblem::head_dim / 2);
+      const Rotations rotations(400, problem.head_dim / 2);
       ops_->select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
       ops_->pick({problem.kv(), problem.picked(), problem.runs, problem.runs.data(), problem.list.data(), turn,
                   positions, turn == KeyTurn::none ? nullptr : rotations.floats.data()});
@@ -310,7 +314,7 @@ TEST_P(SelectTest, PickedEntriesAreCopiedAndTurned) {
             const std::byte* from = problem.entry_of(run, entry, head);
             const std::byte* copy = problem.picked_entry(run, i, head);
             std::vector<double> key;
-            for (std::int64_t d = 0; d < SelectProblem::head_dim; ++d) {
+            for (std::int64_t d = 0; d < problem.head_dim; ++d) {
               key.push_back(stored(from + d * size, type));
               EXPECT_EQ(stored(copy + problem.picked().value_offset + d * size, type),
                         stored(from + problem.kv().value_offset + d * size, type));
@@ -360,81 +364,103 @@ TEST_P(SelectTest, QueriesAreTurnedToTheirDistance) {
   }
 }
 
-TEST_P(SelectTest, RowsAttendToWhatWasPicked) {
-  // Picked entries in the place of the summary track, with queries of their own, against the same entries in one pool.
-  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
-    for (const bool own_queries : {false, true}) {
-      SelectProblem problem(random_, type, 6, 4);
-      problem.add(1, 3, 300, 500, 0);
-      problem.add(20, 3, 30, 100, 0);
-      problem.fill();
-      ops_->select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
-      ops_->pick({problem.kv(),
-                  problem.picked(),
-                  problem.runs,
-                  problem.runs.data(),
-                  problem.list.data(),
-                  KeyTurn::none,
-                  {},
-                  nullptr});
-      constexpr std::int64_t heads = 4;
-      constexpr std::int64_t head_dim = SelectProblem::head_dim;
-      const std::int64_t width = heads * head_dim;
-      const std::vector<float> q = random_.normals(problem.rows() * width);
-      const std::vector<float> picked_q = random_.normals(problem.rows() * width);
-      std::vector<RowRun> runs;
-      std::vector<RowBounds> bounds;
-      std::vector<std::int32_t> pages(static_cast<std::size_t>(problem.list.size()));
-      std::iota(pages.begin(), pages.end(), 0);
-      for (const PickRun& pick : problem.runs) {
-        RowRun& run = runs.emplace_back();
-        run.first_row = pick.first_row;
-        run.rows = pick.rows;
-        run.text = pick.track;
-        run.summary = {pages.data() + pick.first_page, 0, (pick.count() + 5) / 6};
-        run.picked = true;
-        for (std::int32_t row = 0; row < pick.rows; ++row) {
-          bounds.push_back({{pick.local - 40, pick.local - 40 + row}, {0, pick.count()}});
+// How attention gets to what was picked.
+enum class Way : std::uint8_t { copied, with_own_queries, in_place };
+
+// Picked entries in the place of the summary track against the same entries in one pool.
+void expect_attended(Ops& ops, Random& random, DType type, std::int64_t head_dim, Way way, double tolerance) {
+  constexpr std::int64_t heads = 4;
+  SelectProblem problem(random, type, 6, 4, head_dim);
+  problem.add(1, 3, 300, 500, 0);
+  problem.add(20, 3, 30, 100, 0);
+  problem.add(1, 0, 7, 40, 2);
+  problem.fill();
+  ops.select({problem.q.data(), problem.kv(), 0, problem.runs, problem.runs.data(), problem.list.data()});
+  if (way != Way::in_place) {
+    ops.pick({problem.kv(),
+              problem.picked(),
+              problem.runs,
+              problem.runs.data(),
+              problem.list.data(),
+              KeyTurn::none,
+              {},
+              nullptr});
+  }
+  const std::int64_t width = heads * head_dim;
+  const std::vector<float> q = random.normals(problem.rows() * width);
+  const std::vector<float> picked_q = random.normals(problem.rows() * width);
+  const bool own = way == Way::with_own_queries;
+  const float scale = 0.3F * std::sqrt(16.0F / static_cast<float>(head_dim));
+  std::vector<RowRun> runs;
+  std::vector<RowBounds> bounds;
+  std::vector<std::int32_t> pages(static_cast<std::size_t>(problem.list.size()));
+  std::iota(pages.begin(), pages.end(), 0);
+  for (const PickRun& pick : problem.runs) {
+    RowRun& run = runs.emplace_back();
+    run.first_row = pick.first_row;
+    run.rows = pick.rows;
+    run.text = pick.track;
+    run.summary = {pages.data() + pick.first_page, 0, (pick.count() + 5) / 6};
+    run.picked = true;
+    for (std::int32_t row = 0; row < pick.rows; ++row) {
+      bounds.push_back({{pick.local - 40, pick.local - 40 + row}, {0, pick.count()}});
+    }
+  }
+  std::vector<float> out(q.size());
+  ops.attention({.q = q.data(),
+                 .q_stride = width,
+                 .out = out.data(),
+                 .heads = heads,
+                 .scale = scale,
+                 .kv = problem.kv(),
+                 .runs = runs,
+                 .device_runs = runs.data(),
+                 .bounds = bounds.data(),
+                 .picked = problem.picked(),
+                 .picked_q = own ? picked_q.data() : nullptr,
+                 .picks = problem.runs,
+                 .device_picks = problem.runs.data(),
+                 .picked_list = way == Way::in_place ? problem.list.data() : nullptr});
+  const std::int64_t size = size_of(type);
+  for (const PickRun& pick : problem.runs) {
+    for (std::int64_t row = pick.first_row; row < pick.first_row + pick.rows; ++row) {
+      for (std::int64_t head = 0; head < heads; ++head) {
+        std::vector<double> sums(static_cast<std::size_t>(head_dim));
+        double total = 0;
+        const auto attend = [&](const std::vector<float>& by, std::int32_t entry) {
+          const std::byte* key = problem.entry_of(pick, entry, head / 2);
+          double score = 0;
+          for (std::int64_t d = 0; d < head_dim; ++d) {
+            score += by[static_cast<std::size_t>(row * width + head * head_dim + d)] * stored(key + d * size, type);
+          }
+          const double weight = std::exp(score * scale);
+          total += weight;
+          for (std::int64_t d = 0; d < head_dim; ++d) {
+            sums[static_cast<std::size_t>(d)] += weight * stored(key + problem.kv().value_offset + d * size, type);
+          }
+        };
+        for (const std::int32_t entry : problem.listed(pick)) attend(own ? picked_q : q, entry);
+        const Bounds text = bounds[static_cast<std::size_t>(row)].text;
+        for (std::int32_t entry = text.low; entry < text.high; ++entry) attend(q, entry);
+        for (std::size_t d = 0; d < sums.size(); ++d) {
+          ASSERT_NEAR(out[static_cast<std::size_t>(row * width + head * head_dim) + d], sums[d] / total, tolerance)
+              << "row " << row << " head " << head << " dimension " << d;
         }
       }
-      std::vector<float> out(q.size());
-      ops_->attention({.q = q.data(),
-                       .q_stride = width,
-                       .out = out.data(),
-                       .heads = heads,
-                       .scale = 0.3F,
-                       .kv = problem.kv(),
-                       .runs = runs,
-                       .device_runs = runs.data(),
-                       .bounds = bounds.data(),
-                       .picked = problem.picked(),
-                       .picked_q = own_queries ? picked_q.data() : nullptr});
-      const std::int64_t size = size_of(type);
-      for (const PickRun& pick : problem.runs) {
-        for (std::int64_t row = pick.first_row; row < pick.first_row + pick.rows; ++row) {
-          for (std::int64_t head = 0; head < heads; ++head) {
-            std::vector<double> sums(head_dim);
-            double total = 0;
-            const auto attend = [&](const std::vector<float>& by, std::int32_t entry) {
-              const std::byte* key = problem.entry_of(pick, entry, head / 2);
-              double score = 0;
-              for (std::int64_t d = 0; d < head_dim; ++d) {
-                score += by[static_cast<std::size_t>(row * width + head * head_dim + d)] * stored(key + d * size, type);
-              }
-              const double weight = std::exp(score * 0.3);
-              total += weight;
-              for (std::int64_t d = 0; d < head_dim; ++d) {
-                sums[static_cast<std::size_t>(d)] += weight * stored(key + problem.kv().value_offset + d * size, type);
-              }
-            };
-            for (const std::int32_t entry : problem.listed(pick)) attend(own_queries ? picked_q : q, entry);
-            const Bounds text = bounds[static_cast<std::size_t>(row)].text;
-            for (std::int32_t entry = text.low; entry < text.high; ++entry) attend(q, entry);
-            for (std::size_t d = 0; d < sums.size(); ++d) {
-              ASSERT_NEAR(out[static_cast<std::size_t>(row * width + head * head_dim) + d], sums[d] / total, 2e-5);
-            }
-          }
-        }
+    }
+  }
+}
+
+TEST_P(SelectTest, RowsAttendToWhatWasPicked) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
+      if (way == Way::in_place && !ops_->attends_in_place()) continue;
+      for (const std::int64_t head_dim : {16, 80, 128, 256}) {
+        SCOPED_TRACE(testing::Message() << name_of(type) << " way " << static_cast<int>(way) << " head_dim "
+                                        << head_dim);
+        // Tiles of tensor cores take queries and weights as bf16.
+        const bool tiles = GetParam().name == "cuda" && type != DType::f32 && head_dim > 16;
+        expect_attended(*ops_, random_, type, head_dim, way, tiles ? 0.03 : 4e-5);
       }
     }
   }
@@ -443,7 +469,7 @@ TEST_P(SelectTest, RowsAttendToWhatWasPicked) {
 TEST_P(SelectTest, PlaceGivesWhatIsChosenBy) {
   constexpr std::int64_t heads = 6;
   constexpr std::int64_t kv_heads = 2;
-  constexpr std::int64_t head_dim = 14;
+  constexpr std::int64_t head_dim = 24;
   constexpr std::int64_t rows = 5;
   constexpr std::int64_t width = (heads + 2 * kv_heads) * head_dim;
   constexpr std::int64_t length = kv_heads * head_dim;

@@ -22,13 +22,14 @@ struct WarpKeys {
   static constexpr int lane_dims = 16 / bytes;
   static constexpr int span_dims = 4 * lane_dims;
 
-  __device__ void load(const TrackKeys& keys, const WarpEntries& entries, int head_dim) {
-    const EntryKeys addresses(keys, entries);
+  // `addresses`: of the entries' keys.
+  template <typename Addresses>
+  __device__ void load(const Addresses& addresses, const WarpEntries& entries, int head_dim) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int index = 8 * half + group_lane();
       const bool seen = entries.sees(entries.first + index);
-      const std::byte* key = seen ? addresses.at(index) : nullptr;
+      const std::byte* key = addresses.at(index, seen);
 #pragma unroll
       for (int span = 0; span < dims / span_dims; ++span) {
         const int dim = span_dims * span + lane_dims * quad_lane();
@@ -51,13 +52,14 @@ struct WarpValues {
   static constexpr int span_dims = 8 * lane_dims;
   static constexpr int words = lane_dims * bytes / 4;
 
-  __device__ void load(const TrackKeys& keys, std::int64_t value_offset, const WarpEntries& entries, int head_dim) {
-    const EntryKeys addresses(keys, entries);
+  template <typename Addresses>
+  __device__ void load(const Addresses& addresses, std::int64_t value_offset, const WarpEntries& entries,
+                       int head_dim) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int index = 2 * quad_lane() + i % 2 + i / 2 * 8;
       const bool seen = entries.sees(entries.first + index);
-      const std::byte* value = seen ? addresses.at(index) + value_offset : nullptr;
+      const std::byte* value = addresses.at(index, seen) + value_offset;
 #pragma unroll
       for (int span = 0; span < dims / span_dims; ++span) {
         const int dim = span_dims * span + lane_dims * group_lane();
@@ -83,8 +85,14 @@ class DecodeWarp {
 
  public:
   __device__ DecodeWarp(const AttentionBatch& batch, int row, int first_head, int head_count) {
+    take(batch, row_queries(batch, row, false), first_head, head_count);
+    clear();
+  }
+
+  // The queries of a row. Called by all lanes.
+  __device__ void take(const AttentionBatch& batch, const float* queries, int first_head, int head_count) {
     const int head_dim = static_cast<int>(batch.kv.head_dim);
-    const float* from = batch.q + row * batch.q_stride + (first_head + group_lane()) * head_dim;
+    const float* from = queries + (first_head + group_lane()) * head_dim;
     float q[steps][4];
     float most = 0;
 #pragma unroll
@@ -106,7 +114,6 @@ class DecodeWarp {
       Elements::split(q[step][0] * factor, q[step][1] * factor, q_[step][0], q_[step][1]);
       Elements::split(q[step][2] * factor, q[step][3] * factor, q_[step][2], q_[step][3]);
     }
-    clear();
   }
 
   __device__ void clear() {
@@ -258,27 +265,32 @@ struct ShareRing {
   Barrier taken[2];
 };
 
-template <typename Element, int dims>
-__device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const RowTracks& tracks,
+template <typename Element, int dims, typename Tracks>
+__device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Tracks& tracks,
                              const Stretches& stretches, int first_head, int head_count, ShareRing<dims>& ring,
                              int& turn) {
   const AttentionBatch& batch = args.batch;
   const int head_dim = static_cast<int>(batch.kv.head_dim);
   WarpWalk walk(stretches, at.slot, args.slots);
   WarpKeys<Element, dims> keys;
-  if (walk.stretch() < stretches.count) keys.load(tracks.of(walk.entries()), walk.entries(), head_dim);
+  if (walk.stretch() < stretches.count) keys.load(tracks.keys(walk.entries()), walk.entries(), head_dim);
   DecodeWarp<Element, dims> warp(batch, at.row(), first_head, head_count);
+  bool of_picked = false;  // the queries are those for what was picked
   for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots, ++turn) {
     warp.clear();
     while (walk.stretch() == stretch) {
       const WarpEntries entries = walk.entries();
       WarpValues<Element, dims> values;
-      values.load(tracks.of(entries), batch.kv.value_offset, entries, head_dim);
+      values.load(tracks.keys(entries), batch.kv.value_offset, entries, head_dim);
+      if (tracks.queries_differ() && entries.summary != of_picked) {
+        of_picked = entries.summary;
+        warp.take(batch, row_queries(batch, at.row(), of_picked), first_head, head_count);
+      }
       float weights[2][2];
       warp.score(keys, entries, weights);
       walk.advance();
       // The next keys are on their way while these values come and are added, also past the stretch's end.
-      if (walk.stretch() < stretches.count) keys.load(tracks.of(walk.entries()), walk.entries(), head_dim);
+      if (walk.stretch() < stretches.count) keys.load(tracks.keys(walk.entries()), walk.entries(), head_dim);
       warp.weigh(weights);
       warp.add(values, weights);
     }
@@ -292,7 +304,7 @@ __device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Ro
 }
 
 // Grid: see SplitRow.
-template <typename Element, int dims>
+template <typename Element, int dims, typename Tracks>
 __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks)
     decode_kernel(const __grid_constant__ SplitArgs args) {
   __shared__ ShareRing<dims> ring;
@@ -304,28 +316,29 @@ __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks
   const RowRun run = batch.runs[at.piece.run];
   const Stretches stretches(batch.bounds[at.row()]);
   if (at.slot >= stretches.count) return wait_for_previous();
-  const RowTracks tracks(batch, run, at.kv_head);
-  prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
+  const Tracks tracks(batch, at.piece, run, at.kv_head);
+  // What was picked is not known yet.
+  if constexpr (!Tracks::picks) prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
   if (threadIdx.x == 0) ring.make();
   __syncthreads();
   wait_for_previous();
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   int turn = 0;
   for (int in_group = 0; in_group < group; in_group += most_split_heads) {
-    attend_heads<Element, dims>(args, at, tracks, stretches, at.kv_head * group + in_group,
-                                min(most_split_heads, group - in_group), ring, turn);
+    attend_heads<Element, dims, Tracks>(args, at, tracks, stretches, at.kv_head * group + in_group,
+                                        min(most_split_heads, group - in_group), ring, turn);
   }
   if (static_cast<int>(threadIdx.x) / warp_lanes == 0) prefetch_next(args);
   merge_if_last(args, at, stretches.count);
 }
 
 // Of heads up to 128, of whole 16 bytes.
-template <typename Element>
+template <typename Element, typename Tracks>
 void launch_decode(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
   if (args.batch.kv.head_dim <= 64) {
-    launch_early("decode_attention", decode_kernel<Element, 64>, grid, split_threads, stream, args);
+    launch_early("decode_attention", decode_kernel<Element, 64, Tracks>, grid, split_threads, stream, args);
   } else {
-    launch_early("decode_attention", decode_kernel<Element, 128>, grid, split_threads, stream, args);
+    launch_early("decode_attention", decode_kernel<Element, 128, Tracks>, grid, split_threads, stream, args);
   }
 }
 

@@ -94,6 +94,10 @@ AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {
           .runs = args.device_runs,
           .bounds = args.bounds,
           .kv = args.kv,
+          .picked = args.picked,
+          .picked_q = args.picked_q,
+          .picks = nullptr,
+          .picked_list = nullptr,
           .scale = args.scale * log2_of_e,
           .heads = narrow<std::int32_t>(args.heads),
           .page_shift = std::has_single_bit(entries) ? std::countr_zero(entries) : -1,
@@ -115,19 +119,40 @@ void AttentionPlan::make(const AttentionArgs& args) {
   stretches_ = static_cast<std::int32_t>(std::clamp<std::int64_t>(stretches, 1, most_stretches));
   const std::int64_t row_floats = args.heads * stretches_ * (args.kv.head_dim + 2);
   most_rows_ = static_cast<std::int32_t>(std::clamp<std::int64_t>(most_partial_floats / row_floats, 1, 1 << 16));
+  std::int32_t picks = 0;
   for (std::size_t index = 0; index < args.runs.size(); ++index) {
     const auto run = narrow<std::int32_t>(index);
+    const std::int32_t pick = args.runs[index].picked ? picks++ : -1;
     if (fits_tiles(args, args.runs[index])) {
-      add_tiles(args, run);
+      add_tiles(args, run, pick);
     } else {
-      add_split(args, run);
+      add_split(args, run, pick);
     }
   }
+  finish_picks(args);
   finish_splits(args);
   if (args.kv.type == DType::f8_e4m3) finish_tiles(args);
 }
 
-void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
+// What was picked is read where it is if nothing but attention_decode.cuh reads it.
+void AttentionPlan::finish_picks(const AttentionArgs& args) {
+  const auto has_picked = [](const AttentionBatch& batch) {
+    return std::any_of(batch.pieces, batch.pieces + batch.count,
+                       [](const AttentionPiece& piece) { return piece.pick >= 0; });
+  };
+  const auto splits = [&](const SplitArgs& of) { return has_picked(of.batch); };
+  const auto tiles = [&](const TileBatch& of) { return has_picked(of.tiles.batch); };
+  wants_copies_ = args.picked_list != nullptr &&
+                  (std::ranges::any_of(tiles_, tiles) || (!decodes(args.kv) && std::ranges::any_of(splits_, splits)));
+  for (SplitArgs& of : splits_) {
+    of.picks = has_picked(of.batch);
+    if (args.picked_list == nullptr || wants_copies_) continue;
+    of.batch.picks = args.device_picks;
+    of.batch.picked_list = args.picked_list;
+  }
+}
+
+void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run, std::int32_t pick) {
   const std::int32_t first_row = args.runs[static_cast<std::size_t>(run)].first_row;
   const std::int32_t rows = args.runs[static_cast<std::size_t>(run)].rows;
   for (std::int32_t first = 0; first < rows;) {
@@ -137,6 +162,7 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
                          .most_rows = 0,
                          .slots = 1,
                          .stretches = stretches_,
+                         .picks = false,
                          .next = nullptr,
                          .next_bytes = 0,
                          .rounded = nullptr,
@@ -146,7 +172,8 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run) {
     }
     SplitArgs& batch = splits_.back();
     const std::int32_t piece = std::min({rows - first, most_piece_rows, most_rows_ - batch.rows});
-    batch.batch.pieces[batch.batch.count++] = {.run = run, .row = first_row + first, .rows = piece, .at = batch.rows};
+    batch.batch.pieces[batch.batch.count++] = {
+        .run = run, .row = first_row + first, .rows = piece, .at = batch.rows, .pick = pick};
     batch.rows += piece;
     batch.most_rows = std::max(batch.most_rows, piece);
     first += piece;
@@ -181,7 +208,7 @@ void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {
   }
 }
 
-void AttentionPlan::add_tiles(const AttentionArgs& args, std::int32_t run) {
+void AttentionPlan::add_tiles(const AttentionArgs& args, std::int32_t run, std::int32_t pick) {
   const std::int64_t most = args.kv.type == DType::f8_e4m3 ? widening_.runs : most_pieces;
   if (tiles_.empty() || tiles_.back().tiles.batch.count == most) {
     const auto kv_heads = narrow<std::int32_t>(args.kv.kv_heads);
@@ -189,7 +216,8 @@ void AttentionPlan::add_tiles(const AttentionArgs& args, std::int32_t run) {
   }
   TileArgs& batch = tiles_.back().tiles;
   const RowRun& of = args.runs[static_cast<std::size_t>(run)];
-  batch.batch.pieces[batch.batch.count++] = {.run = run, .row = of.first_row, .rows = of.rows, .at = batch.tiles};
+  batch.batch.pieces[batch.batch.count++] = {
+      .run = run, .row = of.first_row, .rows = of.rows, .at = batch.tiles, .pick = pick};
   batch.tiles += static_cast<std::int32_t>(divided_up(of.rows, tile_queries / group_of(args)));
 }
 
@@ -202,6 +230,7 @@ void AttentionPlan::finish_tiles(const AttentionArgs& args) {
       const std::int64_t heads = std::min(widening_.heads, args.kv.kv_heads - first);
       WidenArgs& widen = batch.widen.emplace();
       widen.from = args.kv;
+      widen.picked = args.picked;
       widen.to = args.kv;
       widen.to.type = DType::bf16;
       widen.to.page_bytes = heads * widening_.page_bytes;
@@ -219,6 +248,7 @@ void AttentionPlan::finish_tiles(const AttentionArgs& args) {
       }
       batch.tiles.kv_heads = widen.heads;
       tiles.q += first * group_of(args) * args.kv.head_dim;
+      if (tiles.picked_q != nullptr) tiles.picked_q += first * group_of(args) * args.kv.head_dim;
       tiles.out += first * group_of(args) * args.kv.head_dim;
       widened_bytes_ = std::max(widened_bytes_, widened_parts(widen).bytes);
     }
@@ -233,6 +263,7 @@ void AttentionPlan::set_widened(std::byte* memory) {
     widen.table = reinterpret_cast<std::int32_t*>(memory + parts.table);
     widen.to_runs = reinterpret_cast<RowRun*>(memory + parts.runs);
     batch.tiles.batch.kv = widen.to;
+    batch.tiles.batch.picked = widen.to;  // of picked runs, the table of what was widened has that as well
     batch.tiles.batch.runs = widen.to_runs;
   }
 }

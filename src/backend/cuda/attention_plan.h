@@ -38,7 +38,8 @@ struct AttentionPiece {
   std::int32_t run;  // index
   std::int32_t row;  // the first one, of the call
   std::int32_t rows;
-  std::int32_t at;  // index in the launch of its first row (split) or first tile
+  std::int32_t at;    // index in the launch of its first row (split) or first tile
+  std::int32_t pick;  // index of what it has picked; < 0: nothing
 };
 
 // Passed to kernels by value.
@@ -49,7 +50,11 @@ struct AttentionBatch {
   const RowRun* runs;
   const RowBounds* bounds;
   KvView kv;
-  float scale;  // of scores, times log2(e): weights are powers of 2
+  KvView picked;                    // as AttentionArgs, and the next three
+  const float* picked_q;            // or none
+  const PickRun* picks;             // on the device
+  const std::int32_t* picked_list;  // none: what was picked lies in `picked`
+  float scale;                      // of scores, times log2(e): weights are powers of 2
   std::int32_t heads;
   std::int32_t page_shift;  // page_entries is 1 << page_shift, or < 0 where it is no power of 2
   std::int32_t count;       // of pieces
@@ -62,6 +67,7 @@ struct SplitArgs {
   std::int32_t most_rows;  // of a piece
   std::int32_t slots;      // blocks that share a row's stretches
   std::int32_t stretches;  // of a row at most
+  bool picks;              // some runs have picked
   const std::byte* next;   // the matrix that is multiplied next, in whole 16 bytes; or none
   std::int64_t next_bytes;
   void* rounded;  // [rows of the step, heads, head_dim]: takes `out` as bf16 as well; or none
@@ -81,8 +87,9 @@ struct TileArgs {
 // The pages of some runs, some KV heads of one layer: widened, and described as runs that begin at place 0 of `to`.
 // Each run has equally many places there, for its text track and behind these for its summary track.
 struct WidenArgs {
-  KvView from;  // e4m3
-  KvView to;    // bf16; pages hold `heads` of all the KV heads that it names
+  KvView from;    // e4m3
+  KvView picked;  // the same of what runs have picked
+  KvView to;      // bf16; pages hold `heads` of all the KV heads that it names
   const RowRun* from_runs;
   RowRun* to_runs;      // [count]
   std::int32_t* table;  // [count, run_places]: the pages that `to_runs` point to
@@ -100,10 +107,11 @@ struct TileBatch {
   std::optional<WidenArgs> widen;
 };
 
-// attention_decode.cuh, and what it leaves to attention_split.cuh: floats, heads of more than 128, and e4m3 of heads
-// that are no multiple of 16.
+// attention_decode.cuh: attention_picked.cu where runs have picked; and what it leaves to attention_split.cuh: floats,
+// heads of more than 128, and e4m3 of heads that are no multiple of 16.
 void launch_split_attention(const SplitArgs& args, cudaStream_t stream);
 void launch_decode_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
+void launch_decode_picked(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f32(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream);
 void launch_split_wide(const SplitArgs& args, dim3 grid, cudaStream_t stream);
@@ -118,6 +126,9 @@ class AttentionPlan {
   explicit AttentionPlan(bool deterministic);
 
   void make(const AttentionArgs& args);
+  // Whether some of what was picked is not to be read where it is (AttentionArgs::picked_list), but from `picked`,
+  // where the caller copies all of it.
+  bool wants_copies() const { return wants_copies_; }
 
   // What the split batches need together, as they follow each other: as much as the largest.
   std::int64_t partial_floats() const { return partial_floats_; }
@@ -148,8 +159,10 @@ class AttentionPlan {
   Widening plan_widening(const AttentionArgs& args, const TableSizes& sizes) const;
   bool fits_tiles(const AttentionArgs& args, const RowRun& run) const;
   AttentionBatch empty_batch(const AttentionArgs& args) const;
-  void add_split(const AttentionArgs& args, std::int32_t run);
-  void add_tiles(const AttentionArgs& args, std::int32_t run);
+  // `pick`: as AttentionPiece.
+  void add_split(const AttentionArgs& args, std::int32_t run, std::int32_t pick);
+  void add_tiles(const AttentionArgs& args, std::int32_t run, std::int32_t pick);
+  void finish_picks(const AttentionArgs& args);
   void finish_splits(const AttentionArgs& args);
   void finish_tiles(const AttentionArgs& args);
 
@@ -163,6 +176,10 @@ class AttentionPlan {
   std::int64_t partial_floats_ = 0;
   std::int64_t counters_ = 0;
   std::int64_t widened_bytes_ = 0;
+  bool wants_copies_ = false;
 };
+
+// Whether attention_decode.cuh attends to K and V of that kind where the pieces are split.
+bool decodes(const KvView& kv);
 
 }  // namespace precis::cuda

@@ -91,13 +91,18 @@ struct SplitState {
 
   __device__ SplitState(const AttentionBatch& batch, int row, int first_head, int head_count)
       : dim(static_cast<int>(threadIdx.x) % lanes * lane_dims), holds(dim < batch.kv.head_dim) {
+    take(batch, row_queries(batch, row, false), first_head, head_count);
+    clear();
+  }
+
+  // The queries of a row.
+  __device__ void take(const AttentionBatch& batch, const float* queries, int first_head, int head_count) {
 #pragma unroll
     for (int h = 0; h < heads; ++h) {
-      const float* from = batch.q + row * batch.q_stride + (first_head + h) * batch.kv.head_dim + dim;
+      const float* from = queries + (first_head + h) * batch.kv.head_dim + dim;
 #pragma unroll
       for (int i = 0; i < lane_dims; ++i) q[h][i] = holds && h < head_count ? from[i] * batch.scale : 0;
     }
-    clear();
   }
 
   __device__ void clear() {
@@ -246,8 +251,9 @@ __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_const
   const RowRun run = batch.runs[at.piece.run];
   const Stretches stretches(batch.bounds[at.row()]);
   if (at.slot >= stretches.count) return;
-  const TrackKeys summaries(batch, run.summary, at.kv_head);
+  const TrackKeys summaries = summary_keys(batch, run, at.kv_head);
   const TrackKeys texts(batch, run.text, at.kv_head);
+  const bool queries_differ = run.picked && batch.picked_q != nullptr;
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   for (int in_group = 0; in_group < group; in_group += heads) {
     const int first_head = at.kv_head * group + in_group;
@@ -255,7 +261,9 @@ __global__ void __launch_bounds__(split_threads) split_kernel(const __grid_const
     State state(batch, at.row(), first_head, head_count);
     for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots) {
       state.clear();
+      if (queries_differ) state.take(batch, row_queries(batch, at.row(), true), first_head, head_count);
       state.attend(summaries, batch.kv.value_offset, stretches.summary_of(stretch));
+      if (queries_differ) state.take(batch, row_queries(batch, at.row(), false), first_head, head_count);
       state.attend(texts, batch.kv.value_offset, stretches.text_of(stretch));
       state.merge_warp();
       __syncthreads();  // the shares of the stretch before are written out

@@ -173,16 +173,17 @@ class TileWarp {
   float sum_[2] = {0, 0};
 };
 
-// Queries as bf16, row by row the heads of the group; zeros behind the last one.
+// Queries as bf16, row by row the heads of the group; zeros behind the last one. `of_picked`: those for what was
+// picked.
 template <int head_dim>
-__device__ void load_queries(const AttentionBatch& batch, const Tile& tile, int first_head, int group,
+__device__ void load_queries(const AttentionBatch& batch, const Tile& tile, int first_head, int group, bool of_picked,
                              __nv_bfloat16 (*q)[head_dim + 8]) {
   for (int index = static_cast<int>(threadIdx.x); index < tile_queries * head_dim / 2; index += tile_threads) {
     const int query = index / (head_dim / 2);
     const int dim = index % (head_dim / 2) * 2;
     float2 pair = make_float2(0, 0);
     if (query < tile.rows * group) {
-      const float* from = batch.q + (tile.first_row + query / group) * batch.q_stride +
+      const float* from = row_queries(batch, tile.first_row + query / group, of_picked) +
                           static_cast<std::int64_t>(first_head + query % group) * head_dim + dim;
       pair = make_float2(from[0], from[1]);
     }
@@ -198,13 +199,16 @@ __global__ void __launch_bounds__(tile_threads) tile_kernel(const __grid_constan
   const int kv_head = static_cast<int>(blockIdx.y);
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   const Tile tile = tile_of(args, group);
-  load_queries<head_dim>(batch, tile, kv_head * group, group, memory.q);
+  const bool queries_differ = tile.run.picked && batch.picked_q != nullptr;
+  // Summaries come first.
+  bool of_picked = queries_differ;
+  load_queries<head_dim>(batch, tile, kv_head * group, group, of_picked, memory.q);
   for (int row = static_cast<int>(threadIdx.x); row < tile.rows; row += tile_threads) {
     memory.bounds[row] = batch.bounds[tile.first_row + row];
   }
   __syncthreads();
 
-  const TrackKeys summaries(batch, tile.run.summary, kv_head);
+  const TrackKeys summaries = summary_keys(batch, tile.run, kv_head);
   const TrackKeys texts(batch, tile.run.text, kv_head);
   const TileBlocks<entry_block> blocks(memory.bounds, tile.rows);
   const auto load = [&](int block, const EntryBits<entry_block>& seen, int stage) {
@@ -225,6 +229,10 @@ __global__ void __launch_bounds__(tile_threads) tile_kernel(const __grid_constan
     if (after < blocks.end()) load(after, seen, stage ^ 1);
     commit_copies();
     wait_for_all_but_last();
+    if (of_picked && !blocks.is_summary(block)) {
+      of_picked = false;
+      load_queries<head_dim>(batch, tile, kv_head * group, group, of_picked, memory.q);
+    }
     __syncthreads();
     if (has_queries) {
       Bounds bounds[2];

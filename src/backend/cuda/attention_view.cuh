@@ -8,16 +8,18 @@ namespace precis::cuda {
 // Keys of one KV head of one track. `page_entries` is `1 << shift` unless shift < 0.
 struct TrackKeys {
   __device__ TrackKeys(const AttentionBatch& batch, const TrackPages& track, int kv_head)
+      : TrackKeys(batch, batch.kv, track, kv_head) {}
+  // Of `kv`, the batch's one or what was picked.
+  __device__ TrackKeys(const AttentionBatch& batch, const KvView& kv, const TrackPages& track, int kv_head)
       : pages(track.pages),
         first_page(track.first_page),
-        page_entries(static_cast<int>(batch.kv.page_entries)),
+        page_entries(static_cast<int>(kv.page_entries)),
         shift(batch.page_shift),
-        page_bytes(batch.kv.page_bytes),
-        entry_bytes(static_cast<int>(batch.kv.head_dim) * (batch.kv.type == DType::f32    ? 4
-                                                           : batch.kv.type == DType::bf16 ? 2
-                                                                                          : 1)),
-        head(batch.kv.base + batch.kv.layer_offset +
-             static_cast<std::int64_t>(kv_head) * batch.kv.page_entries * entry_bytes) {}
+        page_bytes(kv.page_bytes),
+        entry_bytes(static_cast<int>(kv.head_dim) * (kv.type == DType::f32    ? 4
+                                                     : kv.type == DType::bf16 ? 2
+                                                                              : 1)),
+        head(kv.base + kv.layer_offset + static_cast<std::int64_t>(kv_head) * kv.page_entries * entry_bytes) {}
 
   // Of an entry that somebody sees: no other has a page.
   __device__ const std::byte* key(int entry) const {
@@ -34,6 +36,16 @@ struct TrackKeys {
   int entry_bytes;
   const std::byte* head;
 };
+
+// A run's summary track, or what takes its place.
+__device__ inline TrackKeys summary_keys(const AttentionBatch& batch, const RowRun& run, int kv_head) {
+  return {batch, run.picked ? batch.picked : batch.kv, run.summary, kv_head};
+}
+
+// A row's queries for one track.
+__device__ inline const float* row_queries(const AttentionBatch& batch, int row, bool of_picked) {
+  return of_picked ? batch.picked_q + row * batch.heads * batch.kv.head_dim : batch.q + row * batch.q_stride;
+}
 
 // Blocks of entries that an interval touches: [first, first + count).
 struct EntryBlocks {

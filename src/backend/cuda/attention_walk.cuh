@@ -90,26 +90,6 @@ class WarpWalk {
   WarpEntries entries_{};
 };
 
-// Both tracks of a row, for one KV head.
-class RowTracks {
- public:
-  __device__ RowTracks(const AttentionBatch& batch, const RowRun& run, int kv_head)
-      : text_(batch, run.text, kv_head), summary_(run.summary) {}
-
-  __device__ TrackKeys of(const WarpEntries& entries) const {
-    TrackKeys keys = text_;
-    if (entries.summary) {
-      keys.pages = summary_.pages;
-      keys.first_page = summary_.first_page;
-    }
-    return keys;
-  }
-
- private:
-  TrackKeys text_;
-  TrackPages summary_;
-};
-
 // Addresses of 16 entries' keys: one look into the page table where they share a page.
 class EntryKeys {
  public:
@@ -119,15 +99,85 @@ class EntryKeys {
     if (in_one_page_) base_ = keys.key(seen) - (seen - entries.first) * keys.entry_bytes;
   }
 
-  __device__ const std::byte* at(int index) const {
-    return in_one_page_ ? base_ + index * keys_.entry_bytes : keys_.key(first_ + index);
+  // Called by all lanes, by some of entries that are not seen: these get no address, or one that nobody may read.
+  __device__ const std::byte* at(int index, bool seen) const {
+    if (in_one_page_) return base_ + index * keys_.entry_bytes;
+    return seen ? keys_.key(first_ + index) : nullptr;
   }
 
  private:
-  const TrackKeys& keys_;
+  TrackKeys keys_;
   int first_;
   bool in_one_page_;
   const std::byte* base_ = nullptr;
+};
+
+// Both tracks of a row, for one KV head.
+class RowTracks {
+ public:
+  static constexpr bool picks = false;
+
+  __device__ RowTracks(const AttentionBatch& batch, const AttentionPiece&, const RowRun& run, int kv_head)
+      : text_(batch, run.text, kv_head), summary_(run.summary) {}
+
+  __device__ EntryKeys keys(const WarpEntries& entries) const {
+    TrackKeys keys = text_;
+    if (entries.summary) {
+      keys.pages = summary_.pages;
+      keys.first_page = summary_.first_page;
+    }
+    return {keys, entries};
+  }
+  __device__ bool queries_differ() const { return false; }
+
+ private:
+  TrackKeys text_;
+  TrackPages summary_;
+};
+
+// Addresses of 16 entries' keys, each looked up by one lane.
+class LaneKeys {
+ public:
+  template <typename KeyAt>
+  __device__ LaneKeys(const WarpEntries& entries, const KeyAt& key_at) {
+    const int entry = entries.first + static_cast<int>(threadIdx.x) % warp_entries;
+    if (entries.sees(entry)) key_ = reinterpret_cast<std::uintptr_t>(key_at(entry));
+  }
+
+  __device__ const std::byte* at(int index, bool) const {
+    return reinterpret_cast<const std::byte*>(__shfl_sync(all_lanes, key_, index));
+  }
+
+ private:
+  std::uintptr_t key_ = 0;
+};
+
+// The same of rows that may have picked: the summary track is what was picked, where it is or in pages of its own.
+class PickedTracks {
+ public:
+  static constexpr bool picks = true;
+
+  __device__ PickedTracks(const AttentionBatch& batch, const AttentionPiece& piece, const RowRun& run, int kv_head)
+      : text_(batch, run.text, kv_head),
+        summary_(summary_keys(batch, run, kv_head)),
+        queries_differ_(run.picked && batch.picked_q != nullptr) {
+    if (!run.picked || batch.picked_list == nullptr) return;
+    const PickRun& pick = batch.picks[piece.pick];
+    list_ = batch.picked_list + pick.first_page * batch.kv.page_entries;
+    summary_ = TrackKeys(batch, pick.track, kv_head);
+  }
+
+  __device__ LaneKeys keys(const WarpEntries& entries) const {
+    if (!entries.summary) return {entries, [&](int entry) { return text_.key(entry); }};
+    return {entries, [&](int entry) { return summary_.key(list_ != nullptr ? list_[entry] : entry); }};
+  }
+  __device__ bool queries_differ() const { return queries_differ_; }
+
+ private:
+  TrackKeys text_;
+  TrackKeys summary_;
+  const std::int32_t* list_ = nullptr;  // entries of the track; none: what is seen
+  bool queries_differ_;
 };
 
 // Times that a warp takes entries which are fetched before the kernel before this one ends.
@@ -140,16 +190,15 @@ __device__ inline void prefetch_first(const RowTracks& tracks, const KvView& kv,
   WarpWalk walk(stretches, slot, slots);
   for (int time = 0; time < prefetched_times && walk.stretch() < stretches.count; ++time, walk.advance()) {
     const WarpEntries& entries = walk.entries();
-    const TrackKeys keys = tracks.of(entries);
-    const EntryKeys addresses(keys, entries);
-    const int entry_bytes = keys.entry_bytes;
+    const EntryKeys keys = tracks.keys(entries);
+    const int entry_bytes = static_cast<int>(kv.head_dim) * (kv.type == DType::bf16 ? 2 : 1);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int index = 8 * half + group_lane();
       if (!entries.sees(entries.first + index)) continue;
       for (int at = 64 * quad_lane(); at < entry_bytes; at += 256) {
-        prefetch(addresses.at(index) + at);
-        prefetch(addresses.at(index) + kv.value_offset + at);
+        prefetch(keys.at(index, true) + at);
+        prefetch(keys.at(index, true) + kv.value_offset + at);
       }
     }
   }

@@ -41,19 +41,21 @@ class Computer {
   }
 
   __device__ __forceinline__ void run() {
+    // Summaries come first.
+    of_picked_ = memory_.tile.run.picked && batch_.picked_q != nullptr;
     load_queries();
-    fence_background();
-    meet(own_barrier + which_, group_threads);
     if (S::take_turns && which_ == 1) meet_without_waiting(turn_barrier, compute_groups * group_threads);
 
     Step step = next_step();
     if (step.first < 0) return;
+    change_queries(step);
     fence_background();
     begin_scores();
     wait_for_products<0>();
     make_weights(step);
     queries_.round_weights();
     for (step = next_step(); step.first >= 0; step = next_step()) {
+      change_queries(step);
       wait_for(memory_.v_full[values_.stage], values_.parity);
       fence_background();
       begin_turn();
@@ -85,7 +87,7 @@ class Computer {
       const int dim = index % (head_dim / 8) * 8;
       uint4 numbers = make_uint4(0, 0, 0, 0);
       if (query < rows_ * group_) {
-        const float* from = batch_.q + (first_row_ + query / group_) * batch_.q_stride +
+        const float* from = row_queries(batch_, first_row_ + query / group_, of_picked_) +
                             static_cast<std::int64_t>(first_head_ + query % group_) * head_dim + dim;
         numbers = make_uint4(pair_of(from[0], from[1]), pair_of(from[2], from[3]), pair_of(from[4], from[5]),
                              pair_of(from[6], from[7]));
@@ -93,6 +95,16 @@ class Computer {
       std::byte* column = reinterpret_cast<std::byte*>(memory_.q[dim / column_dims]);
       *reinterpret_cast<uint4*>(column + swizzled(query, dim % column_dims / 8)) = numbers;
     }
+    fence_background();
+    meet(own_barrier + which_, group_threads);
+  }
+
+  // To those of the step's track. All products that read the others have ended.
+  __device__ __forceinline__ void change_queries(const Step& step) {
+    if (!of_picked_ || step.summary) return;
+    of_picked_ = false;
+    meet(own_barrier + which_, group_threads);
+    load_queries();
   }
 
   __device__ __forceinline__ Step next_step() const {
@@ -156,6 +168,7 @@ class Computer {
   int which_;
   int own_query_;    // of the tile, and the one 8 further
   int own_rows_[2];  // theirs, of the tile
+  bool of_picked_;   // the queries are those for what was picked
   std::uint64_t q_;  // operands: this group's queries
   std::uint64_t k_;  // the first stage
   std::uint64_t v_;

@@ -52,12 +52,12 @@ __global__ void __launch_bounds__(widen_threads) widen_kernel(const __grid_const
   const int page = track.pages[index];
   if (page < 0) return;  // nobody sees it
   const std::int64_t head_bytes = args.from.page_entries * args.from.head_dim;
-  const std::byte* from =
-      args.from.base + page * args.from.page_bytes + args.from.layer_offset + args.first_head * head_bytes;
+  const KvView& view = summary && run.picked ? args.picked : args.from;
+  const std::byte* from = view.base + page * view.page_bytes + view.layer_offset + args.first_head * head_bytes;
   std::byte* to = args.to.base + (first + place) * args.to.page_bytes;
   const int eights = static_cast<int>(args.heads * head_bytes / 8);
   widen_side(from, to, eights);
-  widen_side(from + args.from.value_offset, to + args.to.value_offset, eights);
+  widen_side(from + view.value_offset, to + args.to.value_offset, eights);
 }
 
 }  // namespace

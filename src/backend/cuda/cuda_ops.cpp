@@ -66,6 +66,13 @@ void CudaOps::attention(const AttentionArgs& args) {
   if (args.runs.empty()) return;
   expect_head(args.kv);
   attention_.make(args);
+  if (attention_.wants_copies()) {
+    pick({.kv = args.kv,
+          .picked = args.picked,
+          .runs = args.picks,
+          .device_runs = args.device_picks,
+          .list = args.picked_list});
+  }
   if (attention_.partial_floats() > 0) {
     attention_.set_partials(partials_.get<float>(attention_.partial_floats()), counters(attention_.counters()));
   }

@@ -48,6 +48,12 @@ class CudaOps final : public Ops {
   void most_likely(const MostLikelyArgs& args) override;
   void draw(const DrawArgs& args) override;
   void copy_pages(const CopyPagesArgs& args) override;
+  bool selects() const override { return true; }
+  bool attends_in_place() const override { return true; }
+  void keep_short(const KeepShortArgs& args) override;  // this and the next three: cuda_select.cpp
+  void select(const SelectArgs& args) override;
+  void pick(const PickArgs& args) override;
+  void turn(const TurnArgs& args) override;
   void repeat(std::span<const std::int64_t> key, const std::function<void()>& work) override;
   void to_device(void* device, const void* host, std::int64_t bytes) override;
   const void* on_host(const void* device, std::int64_t bytes) override;
@@ -114,7 +120,7 @@ class CudaOps final : public Ops {
   Scratch squares_;      // beside these
   PreparedRows prepared_;
   AttentionPlan attention_;
-  Scratch partials_;  // of split rows' attention, and of the search for the likely ids
+  Scratch partials_;  // of split rows' attention, of selection, and of the search for the likely ids
   Scratch counters_;  // beside these, all 0 between operations
   Scratch widened_;   // K and V of long runs, see attention_plan.h
   GraphCache graphs_;

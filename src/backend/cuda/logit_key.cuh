@@ -11,9 +11,7 @@ namespace precis::cuda {
 // two ids of a row have the same key but 0.
 __device__ inline unsigned long long key_of(float logit, int id) {
   if (isnan(logit)) return 0;
-  const std::uint32_t bits = __float_as_uint(logit + 0.0F);  // one zero, not two
-  const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-  return static_cast<unsigned long long>(ordered) << 32 | ~static_cast<std::uint32_t>(id);
+  return static_cast<unsigned long long>(order_of(logit)) << 32 | ~static_cast<std::uint32_t>(id);
 }
 
 // Of keys other than 0.
@@ -22,8 +20,7 @@ __device__ inline std::int32_t id_of(unsigned long long key) {
 }
 
 __device__ inline float logit_of(unsigned long long key) {
-  const auto ordered = static_cast<std::uint32_t>(key >> 32);
-  return __uint_as_float((ordered & 0x80000000U) != 0 ? ordered & 0x7fffffffU : ~ordered);
+  return float_of(static_cast<std::uint32_t>(key >> 32));
 }
 
 // Every lane gets the largest key of its warp.

@@ -63,6 +63,15 @@ __device__ inline float gated(float gate, float up) {
   return gate / (1.0F + expf(-gate)) * up;
 }
 
+// Numbers in the order of floats, both zeros as one.
+__device__ inline std::uint32_t order_of(float value) {
+  const std::uint32_t bits = __float_as_uint(value + 0.0F);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+__device__ inline float float_of(std::uint32_t order) {
+  return __uint_as_float((order & 0x80000000U) != 0 ? order & 0x7fffffffU : ~order);
+}
+
 // Counts this block at a counter that is 0 before and after all `blocks` have been counted; true for the last one,
 // which then sees what the others wrote. Called by one thread, between two times that the block waits for all of its
 // threads.

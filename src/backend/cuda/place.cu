@@ -48,6 +48,14 @@ struct HeadPart {
     }
   }
 
+  __device__ void add(const HeadPart& other) {
+#pragma unroll
+    for (int j = 0; j < pairs_a_lane; ++j) {
+      low[j] += other.low[j];
+      high[j] += other.high[j];
+    }
+  }
+
   // `rotation`: cosines and sines.
   __device__ void rotate(const HeadPart& rotation) {
 #pragma unroll
@@ -98,59 +106,135 @@ __device__ void store_entry(const Part& part, const KvView& kv, std::byte* entry
   }
 }
 
-// One warp a head of q, k or v of a row. Weights, rotation and slots were there before the kernel that this one may
-// overlap with.
+// A head of q, k or v of a row: all that is done to it, by one warp. Weights, rotation and slots were there before the
+// kernel that this one may overlap with: the constructor reads them.
+template <int pairs_a_lane>
+class PlacedHead {
+  using Part = HeadPart<pairs_a_lane>;
+
+ public:
+  __device__ PlacedHead(const PlaceArgs& args, std::uint32_t row, std::uint32_t head)
+      : args_(args), row_(row), head_(head) {
+    const auto heads = static_cast<std::uint32_t>(args.heads);
+    const auto kv_heads = static_cast<std::uint32_t>(args.kv.kv_heads);
+    const bool is_query = head < heads;
+    is_value_ = head >= heads + kv_heads;
+    norm_ = is_value_ ? nullptr : is_query ? args.q_norm : args.k_norm;
+    if (norm_ != nullptr) weights_.load(norm_, lane_, half_);
+    if (!is_value_) rotation_.load(args.rotation + row * args.kv.head_dim, lane_, half_);
+    const std::int64_t slot = is_query ? -1 : args.slots[row];
+    if (slot >= 0) entry_ = entry_of(args.kv, slot, head - heads - (is_value_ ? kv_heads : 0), is_value_);
+  }
+
+  // `plain`: is told the head before its rotation.
+  template <typename Plain>
+  __device__ void place(const Plain& plain) const {
+    const std::uint32_t all_heads = static_cast<std::uint32_t>(args_.heads + 2 * args_.kv.kv_heads);
+    const std::int64_t dim = args_.kv.head_dim;
+    float* x = args_.qkv + (static_cast<std::int64_t>(row_) * all_heads + head_) * dim;
+    Part part;
+    part.load(x, lane_, half_);
+    if (norm_ != nullptr) part.norm(weights_, args_.epsilon, lane_, half_);
+    if (args_.own != nullptr && row_ >= args_.first_summary) {
+      Part own;
+      own.load(args_.own + ((row_ - args_.first_summary) * all_heads + head_) * dim, lane_, half_);
+      if (norm_ != nullptr) own.norm(weights_, args_.epsilon, lane_, half_);
+      part.blend(own, args_.mix);
+    }
+    plain(part);
+    if (!is_value_) part.rotate(rotation_);
+    part.store(lane_, half_, [&](int at, float value) { x[at] = value; });
+    if (entry_ != nullptr) store_entry(part, args_.kv, entry_, lane_, half_);
+  }
+
+ private:
+  const PlaceArgs& args_;
+  std::uint32_t row_;
+  std::uint32_t head_;
+  int lane_ = static_cast<int>(threadIdx.x % warp_lanes);
+  int half_ = static_cast<int>(args_.kv.head_dim / 2);
+  bool is_value_;
+  const float* norm_;
+  Part weights_;
+  Part rotation_;
+  std::byte* entry_ = nullptr;
+};
+
+// One warp a head.
 template <int pairs_a_lane>
 __global__ void place_kernel(const __grid_constant__ PlaceArgs args) {
-  using Part = HeadPart<pairs_a_lane>;
   let_next_begin();
-  const int lane = threadIdx.x % warp_lanes;
-  const auto heads = static_cast<std::uint32_t>(args.heads);
-  const auto kv_heads = static_cast<std::uint32_t>(args.kv.kv_heads);
-  const std::uint32_t all_heads = heads + 2 * kv_heads;
+  const auto all_heads = static_cast<std::uint32_t>(args.heads + 2 * args.kv.kv_heads);
   const std::uint32_t index = blockIdx.x * warps + threadIdx.x / warp_lanes;
   const std::uint32_t row = index / all_heads;
   if (row >= args.rows) return wait_for_previous();
-  const std::uint32_t head = index % all_heads;
-  const std::int64_t dim = args.kv.head_dim;
-  const int half = static_cast<int>(dim / 2);
-  const bool is_query = head < heads;
-  const bool is_value = head >= heads + kv_heads;
-  const float* norm = is_value ? nullptr : is_query ? args.q_norm : args.k_norm;
-  Part weights;
-  if (norm != nullptr) weights.load(norm, lane, half);
-  Part rotation;
-  if (!is_value) rotation.load(args.rotation + row * dim, lane, half);
-  const std::int64_t slot = is_query ? -1 : args.slots[row];
-  std::byte* entry = nullptr;
-  if (slot >= 0) entry = entry_of(args.kv, slot, head - heads - (is_value ? kv_heads : 0), is_value);
+  const PlacedHead<pairs_a_lane> head(args, row, index % all_heads);
   wait_for_previous();
+  head.place([](const HeadPart<pairs_a_lane>&) {});
+}
 
-  float* x = args.qkv + index * dim;
-  Part part;
-  part.load(x, lane, half);
-  if (norm != nullptr) part.norm(weights, args.epsilon, lane, half);
-  if (args.own != nullptr && row >= args.first_summary) {
-    Part own;
-    own.load(args.own + ((row - args.first_summary) * all_heads + head) * dim, lane, half);
-    if (norm != nullptr) own.norm(weights, args.epsilon, lane, half);
-    part.blend(own, args.mix);
+// Where rows choose: a block has a KV head of a row, whose queries it also adds up, each warp every (8)th one.
+// Grid: KV heads of all rows.
+constexpr int choosing_warps = 8;
+
+template <int pairs_a_lane>
+__global__ void __launch_bounds__(choosing_warps* warp_lanes)
+    place_choosing_kernel(const __grid_constant__ PlaceArgs args) {
+  using Part = HeadPart<pairs_a_lane>;
+  __shared__ float sums[choosing_warps][2 * pairs_a_lane * warp_lanes];
+  let_next_begin();
+  const auto group = static_cast<std::uint32_t>(args.heads / args.kv.kv_heads);
+  const auto kv_heads = static_cast<std::uint32_t>(args.kv.kv_heads);
+  const std::uint32_t kv_head = blockIdx.x % kv_heads;
+  const std::uint32_t row = blockIdx.x / kv_heads;
+  const std::uint32_t warp = threadIdx.x / warp_lanes;
+  const int lane = static_cast<int>(threadIdx.x % warp_lanes);
+  const auto dim = static_cast<int>(args.kv.head_dim);
+  const std::int64_t first = std::int64_t{blockIdx.x} * dim;
+  wait_for_previous();
+  Part sum{};
+  // Queries of the group, then its key, then its value.
+  for (std::uint32_t index = warp; index < group + 2; index += choosing_warps) {
+    const std::uint32_t behind = static_cast<std::uint32_t>(args.heads) + kv_head;
+    const std::uint32_t head = index < group ? kv_head * group + index : behind + (index - group) * kv_heads;
+    PlacedHead<pairs_a_lane>(args, row, head).place([&](const Part& plain) {
+      if (index < group) {
+        sum.add(plain);
+      } else if (index == group) {
+        plain.store(lane, dim / 2, [&](int at, float value) { args.plain_keys[first + at] = value; });
+      }
+    });
   }
-  if (!is_value) part.rotate(rotation);
-  part.store(lane, half, [&](int at, float value) { x[at] = value; });
-  if (entry != nullptr) store_entry(part, args.kv, entry, lane, half);
+  sum.store(lane, dim / 2, [&](int at, float value) { sums[warp][at] = value; });
+  __syncthreads();
+  for (int at = static_cast<int>(threadIdx.x); at < dim; at += choosing_warps * warp_lanes) {
+    float all = 0;
+#pragma unroll
+    for (const auto& of_warp : sums) all += of_warp[at];
+    args.query_sums[first + at] = all;
+  }
+}
+
+template <int pairs_a_lane>
+void launch(const PlaceArgs& args, cudaStream_t stream) {
+  if (args.query_sums != nullptr) {
+    const dim3 grid(static_cast<unsigned>(args.kv.kv_heads * args.rows));
+    launch_early("place", place_choosing_kernel<pairs_a_lane>, grid, choosing_warps * warp_lanes, stream, args);
+    return;
+  }
+  const std::int64_t heads = args.rows * (args.heads + 2 * args.kv.kv_heads);
+  const dim3 grid(static_cast<unsigned>(blocks_for(heads, warps)));
+  launch_early("place", place_kernel<pairs_a_lane>, grid, warps * warp_lanes, stream, args);
 }
 
 }  // namespace
 
 void launch_place(const PlaceArgs& args, cudaStream_t stream) {
-  const std::int64_t heads = args.rows * (args.heads + 2 * args.kv.kv_heads);
-  if (heads == 0) return;
-  const auto blocks = static_cast<unsigned>(blocks_for(heads, warps));
+  if (args.rows == 0) return;
   if (args.kv.head_dim <= 4 * warp_lanes) {
-    launch_early("place", place_kernel<2>, dim3(blocks), warps * warp_lanes, stream, args);
+    launch<2>(args, stream);
   } else {
-    launch_early("place", place_kernel<4>, dim3(blocks), warps * warp_lanes, stream, args);
+    launch<4>(args, stream);
   }
 }
 

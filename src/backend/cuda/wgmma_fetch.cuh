@@ -43,8 +43,10 @@ class Fetcher {
   __device__ const std::byte* entry_of(int block, const EntryBits<S::entries>& seen) const {
     const int entry = first_ + lane_ % warp_entries;
     if (!seen.has(entry)) return nullptr;
-    const TrackPages track = blocks_.is_summary(block) ? memory_.tile.run.summary : memory_.tile.run.text;
-    return TrackKeys(batch_, track, kv_head_).key(blocks_.first_entry(block) + entry);
+    const RowRun& run = memory_.tile.run;
+    const TrackKeys keys =
+        blocks_.is_summary(block) ? summary_keys(batch_, run, kv_head_) : TrackKeys(batch_, run.text, kv_head_);
+    return keys.key(blocks_.first_entry(block) + entry);
   }
 
   __device__ void fetch_keys(const Step& step, const std::byte* entry) {
