@@ -19,13 +19,9 @@ Json kv_json(const KvReport& kv) {
                      {"held_entries", kind.held_entries},
                      {"entry_bytes", kind.entry_bytes}});
   }
-  return {{"tokens", kv.tokens},
-          {"kinds", std::move(kinds)},
-          {"formula_bytes", kv.formula_bytes},
-          {"held_bytes", kv.held_bytes},
-          {"full_bytes", kv.full_bytes},
-          {"page_bytes", kv.page_bytes},
-          {"page_entries", kv.page_entries}};
+  return {{"tokens", kv.tokens},         {"kinds", std::move(kinds)},       {"formula_bytes", kv.formula_bytes},
+          {"held_bytes", kv.held_bytes}, {"device_bytes", kv.device_bytes}, {"far_bytes", kv.far_bytes},
+          {"full_bytes", kv.full_bytes}, {"page_bytes", kv.page_bytes},     {"page_entries", kv.page_entries}};
 }
 
 Json usage_json(const Usage& usage) {

@@ -131,6 +131,7 @@ void run_cases(const std::vector<BenchCase>& cases, BenchRunner& runner, Notes& 
       BenchResult& result = report.results.back();
       result.rates.samples.push_back(sample.rate);
       result.kv_bytes = sample.kv_bytes;
+      result.kv_far_bytes = sample.kv_far_bytes;
       result.peak_memory = report.peak_memory;
       result.reads.push_back(read_between(report));
     }

@@ -53,6 +53,13 @@ std::string quoted(const std::string& field) {
   return text + "\"";
 }
 
+std::string shown_kv(const BenchResult& result) {
+  const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
+  if (result.kv_far_bytes == 0) return shown(result.kv_bytes);
+  return fmt::format("{} (device {}, far {})", shown(result.kv_bytes), shown(result.kv_bytes - result.kv_far_bytes),
+                     shown(result.kv_far_bytes));
+}
+
 // Name and value of every column of a result.
 std::vector<std::pair<std::string, std::string>> csv_columns(const BenchReport& report, const BenchResult& result) {
   const Rates& rates = result.rates;
@@ -80,6 +87,8 @@ std::vector<std::pair<std::string, std::string>> csv_columns(const BenchReport& 
           {"gflops", fmt::format("{:.6g}", result.flops_per_second() / giga)},
           {"share_of_peak", fmt::format("{:.6g}", result.flops_per_second() / report.peak_flops())},
           {"kv_bytes", fmt::to_string(result.kv_bytes)},
+          {"kv_device_bytes", fmt::to_string(result.kv_bytes - result.kv_far_bytes)},
+          {"kv_far_bytes", fmt::to_string(result.kv_far_bytes)},
           {"peak_memory_bytes", fmt::to_string(result.peak_memory)},
           {"read_bandwidth_gbs_before", fmt::format("{:.6g}", report.before.read_bandwidth / giga)},
           {"read_bandwidth_gbs_after", fmt::format("{:.6g}", report.after.read_bandwidth / giga)},
@@ -106,6 +115,8 @@ Json result_json(const BenchReport& report, const BenchResult& result) {
           {"gflops", result.flops_per_second() / giga},
           {"share_of_peak", result.flops_per_second() / report.peak_flops()},
           {"kv_bytes", result.kv_bytes},
+          {"kv_device_bytes", result.kv_bytes - result.kv_far_bytes},
+          {"kv_far_bytes", result.kv_far_bytes},
           {"peak_memory_bytes", result.peak_memory}};
 }
 
@@ -153,14 +164,13 @@ std::string bench_markdown(const BenchReport& report) {
   text += markdown_row({"---", "---:", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"});
   const auto bytes = [](std::int64_t count) { return shown_bytes(static_cast<double>(count)); };
   for (const BenchResult& result : report.results) {
-    text +=
-        markdown_row({fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
-                      bytes(report.weight_bytes), report.device, result.test.name(),
-                      fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
-                      fmt::format("{:.2f}", result.bytes_per_second() / giga), shown_share(result.share_of_bandwidth()),
-                      fmt::format("{:.1f}", result.flops_per_second() / giga),
-                      shown_share(result.flops_per_second() / report.peak_flops()), bytes(result.kv_bytes),
-                      bytes(result.peak_memory)});
+    text += markdown_row(
+        {fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
+         bytes(report.weight_bytes), report.device, result.test.name(),
+         fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
+         fmt::format("{:.2f}", result.bytes_per_second() / giga), shown_share(result.share_of_bandwidth()),
+         fmt::format("{:.1f}", result.flops_per_second() / giga),
+         shown_share(result.flops_per_second() / report.peak_flops()), shown_kv(result), bytes(result.peak_memory)});
   }
   return text +
          fmt::format(

@@ -29,9 +29,10 @@ struct BenchResult {
   Rates rates;  // of all sequences together
   // Bytes a second of memory, read before the first repetition and after each: one more than there are rates.
   std::vector<double> reads;
-  StepCost token_cost;           // of one token of one sequence, on average
-  std::int64_t kv_bytes = 0;     // held at the end, by all sequences
-  std::int64_t peak_memory = 0;  // of the process up to here, without what measuring the machine takes
+  StepCost token_cost;            // of one token of one sequence, on average
+  std::int64_t kv_bytes = 0;      // held at the end, by all sequences
+  std::int64_t kv_far_bytes = 0;  // of these, in far memory
+  std::int64_t peak_memory = 0;   // of the process up to here, without what measuring the machine takes
 
   double bytes_per_second() const { return rates.mean() * token_cost.bytes; }
   double flops_per_second() const { return rates.mean() * token_cost.flops; }

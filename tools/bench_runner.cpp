@@ -57,6 +57,7 @@ BenchRunner::Sample BenchRunner::measure(const BenchCase& test) {
       // All begin in the same step: each one's time is the time of all.
       seconds = std::max(seconds, test.prompt ? usage.prompt_seconds : usage.answer_seconds);
       sample.kv_bytes += usage.kv.held_bytes;
+      sample.kv_far_bytes += usage.kv.far_bytes;
     }
     sample.rate = static_cast<double>(test.tokens * test.sequences) / seconds;
     return sample;

@@ -25,6 +25,7 @@ class BenchRunner {
   struct Sample {
     double rate = 0;
     std::int64_t kv_bytes = 0;
+    std::int64_t kv_far_bytes = 0;
   };
   Sample measure(const BenchCase& test);
   StepCost token_cost(const BenchCase& test) const;

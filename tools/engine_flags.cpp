@@ -31,6 +31,10 @@ void add_esa_flags(Flags& flags, EngineOptions& target) {
              "where far tokens are seen: absolute (default), or past the trained length packed or fixed");
   flags.text("--esa-layers", "LAYERS", target.esa_layers,
              "full (default), or all: summary layers too, among their summaries");
+  flags.optional_path(
+      "--kv-offload", "[FILE]", target.kv_offload,
+      "with --esa: K and V of the layers that select among text lie in a new FILE, which is gone at the\n"
+      "end: contexts larger than memory run (cpu); cuda, without FILE: in the host's pinned memory");
 }
 
 }  // namespace

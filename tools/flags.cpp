@@ -42,6 +42,20 @@ CLI::Option* Flags::path(const std::string& names, const std::string& unit, std:
   });
 }
 
+CLI::Option* Flags::optional_path(const std::string& names, const std::string& unit,
+                                  std::optional<std::filesystem::path>& target, const std::string& help) {
+  // Without a value CLI11 gives an empty one.
+  auto take = [&target](const CLI::results_t& values) {
+    target = values.at(0);
+    return true;
+  };
+  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
+      ->type_name(unit)
+      ->group(heading_)
+      ->expected(0, 1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 CLI::Option* Flags::texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
                           const std::string& help) {
   auto take = [&target](const CLI::results_t& values) {

@@ -31,6 +31,9 @@ class Flags {
                     const std::string& help);
   CLI::Option* path(const std::string& names, const std::string& unit, std::filesystem::path& target,
                     const std::string& help);
+  // With or without a path: an empty one then.
+  CLI::Option* optional_path(const std::string& names, const std::string& unit,
+                             std::optional<std::filesystem::path>& target, const std::string& help);
   // One value each time that the flag is given.
   CLI::Option* texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
                      const std::string& help);

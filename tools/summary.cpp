@@ -9,9 +9,16 @@ namespace precis {
 
 namespace {
 
+// " (device 1.20 MB, far 34.0 MB)"; nothing where none is far.
+std::string shown_places(std::int64_t device_bytes, std::int64_t far_bytes) {
+  if (far_bytes == 0) return "";
+  return fmt::format(" (device {}, far {})", shown_bytes(static_cast<double>(device_bytes)),
+                     shown_bytes(static_cast<double>(far_bytes)));
+}
+
 std::string shown_held(const KvReport& kv) {
-  return fmt::format("held {}, formula {}, full attention {}", shown_bytes(static_cast<double>(kv.held_bytes)),
-                     shown_bytes(static_cast<double>(kv.formula_bytes)),
+  return fmt::format("held {}{}, formula {}, full attention {}", shown_bytes(static_cast<double>(kv.held_bytes)),
+                     shown_places(kv.device_bytes, kv.far_bytes), shown_bytes(static_cast<double>(kv.formula_bytes)),
                      shown_bytes(static_cast<double>(kv.full_bytes)));
 }
 
@@ -39,6 +46,10 @@ void note_kv_table(const Notes& notes, const KvReport& kv) {
   }
   notes.line(fmt::format(row, "all", "", shown_count(held_entries), shown_count(entries), shown_count(kv.held_bytes),
                          shown_count(kv.formula_bytes)));
+  if (kv.far_bytes > 0) {
+    notes.line(fmt::format(row, "of these: device", "", "", "", shown_count(kv.device_bytes), ""));
+    notes.line(fmt::format(row, "of these: far", "", "", "", shown_count(kv.far_bytes), ""));
+  }
   notes.line(fmt::format(row, "full attention", "", "", "", "", shown_count(kv.full_bytes)));
 }
 
@@ -83,12 +94,17 @@ void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
   for (const auto& [format, bytes] : memory.weight_formats) {
     formats += fmt::format("{}{} {}", formats.empty() ? "" : ", ", format, shown(bytes));
   }
-  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}", shown(peak_memory()),
-                         shown(memory.weight_bytes), formats, shown(memory.workspace_bytes), shown(memory.pool_bytes)));
+  const std::string far = memory.far_bytes == 0 ? "" : fmt::format(" and {} far", shown(memory.far_bytes));
+  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}{}", shown(peak_memory()),
+                         shown(memory.weight_bytes), formats, shown(memory.workspace_bytes), shown(memory.pool_bytes),
+                         far));
   if (!full) return;
   notes.line(fmt::format("pool    {} pages of {}; {} in use, {} cached prefixes among them", shown_count(memory.pages),
                          shown(memory.page_bytes), shown_count(memory.pages_used),
                          shown_count(memory.cached_prefixes)));
+  if (memory.far_bytes == 0) return;
+  notes.line(fmt::format("        {} far pages of {}; {} in use", shown_count(memory.far_pages),
+                         shown(memory.far_page_bytes), shown_count(memory.far_pages_used)));
 }
 
 void note_logprobs(const Notes& notes, const Answer& answer, const TextCodec& codec) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace precis {
@@ -62,8 +63,8 @@ struct EngineOptions {
   // decode meanwhile by as much; a step's temporary memory grows with it.
   int piece = 512;
 
-  // Bytes for the KV pool. 0: enough for max_sequences of `context` tokens. With less, sequences that do not fit
-  // together are preempted and recomputed; a request that could not run alone is refused.
+  // Bytes of the device's own memory for the KV pool. 0: enough for max_sequences of `context` tokens. With less,
+  // sequences that do not fit together are preempted and recomputed; a request that could not run alone is refused.
   std::int64_t kv_memory = 0;
 
   // The share of the GPU's memory, above 0 and up to 1, that weights, steps and the KV pool take together: the pool
@@ -108,6 +109,13 @@ struct EngineOptions {
 
   // "full": layers of full attention; "all": layers with summaries too, which choose among these (and count them).
   std::string esa_layers = "full";
+
+  // K and V of text in the layers that select among it lie in far memory, and what was chosen is read there
+  // (docs/esa.md, "Where K and V may live"); short vectors, and K and V of all other layers, stay in the device's own
+  // memory, which kv_memory then counts. A path: a new file (no file of that name, or an empty one), which grows to all
+  // K and V and is gone at the end: for the host's backends, whose contexts may then be larger than memory. An empty
+  // path: pinned memory of the host, for cuda. Needs esa. The numbers are the same.
+  std::optional<std::filesystem::path> kv_offload;
 };
 
 }  // namespace precis

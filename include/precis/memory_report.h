@@ -22,9 +22,11 @@ struct KvReport {
   std::int64_t tokens = 0;  // text tokens computed
   std::vector<KvKind> kinds;
   std::int64_t formula_bytes = 0;
-  std::int64_t held_bytes = 0;  // whole pages
-  std::int64_t full_bytes = 0;  // the same model with full attention in every layer
-  std::int64_t page_bytes = 0;
+  std::int64_t held_bytes = 0;    // whole pages: of both kinds
+  std::int64_t device_bytes = 0;  // of these, in the device's own memory
+  std::int64_t far_bytes = 0;     // of these, in far memory (EngineOptions::kv_offload)
+  std::int64_t full_bytes = 0;    // the same model with full attention in every layer
+  std::int64_t page_bytes = 0;    // of a page in the device's own memory
   std::int64_t page_entries = 0;
 };
 
@@ -32,10 +34,17 @@ struct MemoryReport {
   std::int64_t weight_bytes = 0;
   std::vector<std::pair<std::string, std::int64_t>> weight_formats;  // the same by format: "q8", bytes with scales
   std::int64_t workspace_bytes = 0;                                  // activations of a step
-  std::int64_t pool_bytes = 0;  // the KV pool's size; a CPU's memory is taken as pages are first used
+  // The KV pool's size in the device's own memory, short vectors of far pages included; a CPU's memory is taken as
+  // pages are first used.
+  std::int64_t pool_bytes = 0;
   std::int64_t page_bytes = 0;
   std::int64_t pages = 0;
-  std::int64_t pages_used = 0;       // by running sequences and the prefix cache; shared pages count once
+  std::int64_t pages_used = 0;  // by running sequences and the prefix cache; shared pages count once
+  // The same of the pages whose K and V lie in far memory; all 0 without EngineOptions::kv_offload.
+  std::int64_t far_bytes = 0;
+  std::int64_t far_page_bytes = 0;
+  std::int64_t far_pages = 0;
+  std::int64_t far_pages_used = 0;
   std::int64_t cached_prefixes = 0;  // places where a later request can set in
 };
 

@@ -45,7 +45,7 @@ LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& devi
       device_(device, &end_),
       geometry_(make_kv_geometry(spec_.rule_of_layer, page_entries, spec.kv_heads, spec.head_dim, DType::f32)),
       pages_(pages_for(spec, tokens)),
-      pool_(device.allocate(pages_.total_pages() * geometry_.page_bytes())) {
+      pool_(device.allocate(geometry_.device_bytes(pages_.total_pages()))) {
   weights_.embedding.inputs = spec.hidden;
   weights_.layers.resize(1);
   weights_.final_norm = &end_;
@@ -64,7 +64,7 @@ void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const La
   // Every row goes to the layer's end, as if its logits were wanted.
   step.inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : step.inputs.rows()));
   std::iota(step.inputs.logit_rows.begin(), step.inputs.logit_rows.end(), 0);
-  decoder_->collect(decoder_->launch(step.inputs, pool_.as()), [](std::size_t, RowLogits&) {});
+  decoder_->collect(decoder_->launch(step.inputs, {.near = pool_.as()}), [](std::size_t, RowLogits&) {});
 }
 
 }  // namespace precis

@@ -67,6 +67,9 @@ class WatchedDevice final : public Device {
   std::string description() const override { return device_.description(); }
   std::optional<DeviceMemory> memory() override { return device_.memory(); }
   Buffer allocate(std::int64_t bytes) override { return device_.allocate(bytes); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    return device_.allocate_far(bytes, file);
+  }
   Buffer adopt(const HostTensor& tensor) override { return device_.adopt(tensor); }
   WatchedOps& ops() override { return ops_; }
   DeviceSpeed measure() override { return device_.measure(); }

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "device/weight_view.h"
@@ -15,8 +16,11 @@ namespace precis {
 // One layer's part of the page pool. A page holds `page_entries` entries of every layer of one group; within the page a
 // layer has K [kv_heads, page_entries, head_dim], then V of the same shape, and then, where models select, k'
 // [page_entries, short_dim].
+//
+// Pages from `near_pages` on are *far*: K and V of their entries lie in far memory (Device::allocate_far), in the same
+// order, and their k' in the device's own memory, those of a layer side by side.
 struct KvView {
-  std::byte* base = nullptr;      // the pool
+  std::byte* base = nullptr;      // the pool's near pages
   std::int64_t page_bytes = 0;    // from one page to the next
   std::int64_t layer_offset = 0;  // from a page's start to this layer's K
   std::int64_t value_offset = 0;  // from K to V
@@ -26,21 +30,30 @@ struct KvView {
   DType type = DType::bf16;       // f32, bf16 or f8_e4m3
   std::int64_t short_offset = 0;  // from K to k'
   std::int64_t short_dim = 0;     // of k'; 0: there is none
+  std::int64_t near_pages = std::numeric_limits<std::int64_t>::max();
+  std::byte* far_base = nullptr;    // this layer's K in the first far page
+  std::int64_t far_page_bytes = 0;  // from one far page to the next
+  std::byte* short_base = nullptr;  // this layer's k' of the far pages: [far pages, page_entries, short_dim]
 
+  // Where this layer's K of a page begins.
+  constexpr std::byte* keys(std::int64_t page) const {
+    return page < near_pages ? base + page * page_bytes + layer_offset
+                             : far_base + (page - near_pages) * far_page_bytes;
+  }
   // Address of the key of `entry` (in the page) and head; dimensions are contiguous, entries of a head follow each
   // other. The value is value_offset further on.
-  std::byte* key(std::int64_t page, std::int64_t head, std::int64_t entry) const {
-    return base + page * page_bytes + layer_offset +
-           ((head * page_entries + entry) * head_dim) * (type == DType::f32    ? 4
-                                                         : type == DType::bf16 ? 2
-                                                                               : 1);
+  constexpr std::byte* key(std::int64_t page, std::int64_t head, std::int64_t entry) const {
+    return keys(page) + ((head * page_entries + entry) * head_dim) * (type == DType::f32    ? 4
+                                                                      : type == DType::bf16 ? 2
+                                                                                            : 1);
   }
   // What k' is kept as.
-  DType short_type() const { return type == DType::f32 ? DType::f32 : DType::bf16; }
+  constexpr DType short_type() const { return type == DType::f32 ? DType::f32 : DType::bf16; }
   // Address of an entry's k'.
-  std::byte* short_key(std::int64_t page, std::int64_t entry) const {
-    return base + page * page_bytes + layer_offset + short_offset +
-           entry * short_dim * (short_type() == DType::f32 ? 4 : 2);
+  constexpr std::byte* short_key(std::int64_t page, std::int64_t entry) const {
+    const std::int64_t bytes = short_dim * (short_type() == DType::f32 ? 4 : 2);
+    return page < near_pages ? keys(page) + short_offset + entry * bytes
+                             : short_base + ((page - near_pages) * page_entries + entry) * bytes;
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,11 @@ class Device {
   // where the system can do that. Operations that were called before the buffer is dropped may still use it. Throws
   // Error when there is not so much.
   virtual Buffer allocate(std::int64_t bytes) = 0;
+
+  // `bytes` of memory that is larger and slower than the device's own, and that the operations read and write where it
+  // is: `file` mapped (a new one, which has no name once this returns), or, without one, what the device knows of.
+  // Contents and users as of allocate(). Throws Error when there is not so much, or no file where one is wanted.
+  virtual Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) = 0;
 
   // A host tensor where the operations can read it: the same memory on a CPU (and then aligned for its type), a copy
   // elsewhere.

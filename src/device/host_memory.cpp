@@ -1,9 +1,13 @@
 #include "device/host_memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -16,6 +20,58 @@ namespace precis {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+// A new file that nobody finds by its name any more: it goes when it is closed and not mapped, whatever happens.
+class NamelessFile {
+ public:
+  explicit NamelessFile(const std::filesystem::path& path) : path_(path) {
+    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (file_ < 0) fail("{}: cannot be created: {}", path.string(), std::strerror(errno));
+    try {
+      struct stat status {};
+      if (::fstat(file_, &status) != 0) fail("{}: {}", path.string(), std::strerror(errno));
+      if (!S_ISREG(status.st_mode)) fail("{}: not a regular file, expected a new one", path.string());
+      if (status.st_size > 0) {
+        fail("{}: {} are in it, expected a new file", path.string(), shown_bytes(static_cast<double>(status.st_size)));
+      }
+      ::unlink(path.c_str());
+    } catch (...) {
+      ::close(file_);
+      throw;
+    }
+  }
+  ~NamelessFile() { ::close(file_); }
+  NamelessFile(const NamelessFile&) = delete;
+  NamelessFile& operator=(const NamelessFile&) = delete;
+
+  // So that the disk cannot be full when a page is written: that would be a signal.
+  void reserve(std::int64_t bytes) const {
+    if (::fallocate(file_, 0, 0, bytes) == 0) return;
+    const int why = errno;
+    struct statvfs disk {};
+    const bool known = ::fstatvfs(file_, &disk) == 0;
+    const double free = known ? static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) : 0;
+    const bool fits = !known || static_cast<double>(bytes) <= free;
+    if (why == ENOSPC || (why == EOPNOTSUPP && !fits)) {
+      fail("{}: no room for {}: {} are free on its disk", path_.string(), shown_bytes(static_cast<double>(bytes)),
+           shown_bytes(free));
+    }
+    // A file system without reservations.
+    if (why == EOPNOTSUPP && ::ftruncate(file_, bytes) == 0) return;
+    fail("{}: cannot be made {} long: {}", path_.string(), shown_bytes(static_cast<double>(bytes)),
+         std::strerror(why == EOPNOTSUPP ? errno : why));
+  }
+
+  void* map(std::size_t bytes) const {
+    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+    if (memory == MAP_FAILED) fail("{}: cannot be mapped: {}", path_.string(), std::strerror(errno));
+    return memory;
+  }
+
+ private:
+  const std::filesystem::path path_;
+  int file_;
+};
 
 }  // namespace
 
@@ -38,6 +94,17 @@ Buffer allocate_host(std::int64_t bytes) {
   const std::size_t skipped = size < huge_page || past == 0 ? 0 : huge_page - past;
   return Buffer(std::shared_ptr<void>(static_cast<std::byte*>(memory) + skipped,
                                       [memory, mapped](void*) { munmap(memory, mapped); }),
+                bytes);
+}
+
+Buffer allocate_far_host(std::int64_t bytes, const std::filesystem::path& file) {
+  PRECIS_CHECK(bytes >= 0, "{}", bytes);
+  if (file.empty()) fail("no FILE, expected one on this backend: K and V are offloaded to it");
+  const NamelessFile nameless(file);
+  const std::int64_t size = std::max<std::int64_t>(bytes, 1);
+  nameless.reserve(size);
+  void* memory = nameless.map(static_cast<std::size_t>(size));
+  return Buffer(std::shared_ptr<void>(memory, [size](void* old) { munmap(old, static_cast<std::size_t>(size)); }),
                 bytes);
 }
 

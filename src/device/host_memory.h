@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 #include "device/device.h"
 #include "tensor/tensor_view.h"
@@ -10,6 +11,10 @@ namespace precis {
 
 // See Device::allocate. Zero pages of the system, given when they are first touched.
 Buffer allocate_host(std::int64_t bytes);
+
+// See Device::allocate_far: a mapping of `file`, which must not be there yet, or be empty. Its space on the disk is
+// reserved, and its name taken away, at once. The system keeps in memory what there is room for.
+Buffer allocate_far_host(std::int64_t bytes, const std::filesystem::path& file);
 
 // See Device::adopt. The tensor's own memory, kept alive by its keeper; a copy only where it is misaligned for its
 // type.

@@ -17,6 +17,18 @@ void expect(const char* name, std::int64_t value, std::int64_t low, std::int64_t
   if (value < low || value > high) fail("{}: {}, expected an integer from {} to {}", name, value, low, high);
 }
 
+// The pages of a pool that takes `bytes` of a device's memory, which has room for one sequence with `peak`: near and
+// far ones about as such sequences have them, and no more than `most_far` of these.
+PageCounts pages_in(std::int64_t bytes, const KvGeometry& geometry, const PageCounts& peak, std::int64_t most_far) {
+  PageCounts pages;
+  if (peak.far > 0) {
+    const std::int64_t bytes_a_far_page = (geometry.device_bytes(peak) + peak.far - 1) / peak.far;
+    pages.far = std::clamp(bytes / bytes_a_far_page, peak.far, most_far);
+  }
+  pages.near = (bytes - geometry.device_bytes(pages)) / geometry.page_bytes();
+  return pages;
+}
+
 }  // namespace
 
 void validate(const EngineOptions& options) {
@@ -117,21 +129,45 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
           .prefix_distance = options.prefix_distance};
 }
 
-PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes,
+KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec) {
+  KvGeometry geometry = make_kv_geometry(spec.rule_of_layer, options.page_entries, spec.kv_heads, spec.head_dim,
+                                         kv_type(options), spec.esa ? spec.esa->dim : 0);
+  if (!options.kv_offload) return geometry;
+  if (!spec.esa) {
+    fail(
+        "kv_offload: nothing is ever left out (esa): expected a model with layers of full attention and a context of "
+        "more than esa_initial + esa_local + esa_top = {} tokens, not {}",
+        options.esa_initial + options.esa_local + options.esa_top, wanted_context(options, spec));
+  }
+  bool any = false;
+  for (KvGroup& group : geometry.groups) {
+    if (chosen_in(*spec.esa, spec.rules[static_cast<std::size_t>(group.rule)]) != Chosen::texts) continue;
+    group.text_pages = PageKind::far;
+    any = true;
+  }
+  if (!any) fail("kv_offload: no layer of this model selects among text, expected one with layers of full attention");
+  geometry.near_short = spec.esa->summaries;
+  return geometry;
+}
+
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvGeometry& geometry, const KvPlan& plan,
                    std::int64_t kv_memory) {
   const std::int64_t context = wanted_context(options, spec);
+  const PageCounts peak = plan.peak_pages(context, options.piece);
+  const auto times = [](std::int64_t a, std::int64_t b) { return checked_mul(a, b, "KV pool"); };
+  const PageCounts wanted{times(peak.near, options.max_sequences), times(peak.far, options.max_sequences)};
   if (kv_memory == 0) {
-    const std::int64_t pages =
-        checked_mul<std::int64_t>(plan.peak_pages(context, options.piece), options.max_sequences, "KV pool");
-    checked_mul(pages, page_bytes, "KV pool");
-    return {context, pages};
+    checked_add(times(wanted.near, geometry.page_bytes()), times(wanted.far, geometry.far_page_bytes()), "KV pool");
+    return {context, wanted};
   }
-  const std::int64_t pages = kv_memory / page_bytes;
-  if (plan.peak_pages(context, options.piece) <= pages) return {context, pages};
+  const auto fits_in = [&](std::int64_t tokens) {
+    return geometry.device_bytes(plan.peak_pages(tokens, options.piece)) <= kv_memory;
+  };
+  if (fits_in(context)) return {context, pages_in(kv_memory, geometry, peak, wanted.far)};
   std::int64_t fits = 0;
   for (std::int64_t above = context; above - fits > 1;) {
     const std::int64_t middle = fits + (above - fits) / 2;
-    (plan.peak_pages(middle, options.piece) <= pages ? fits : above) = middle;
+    (fits_in(middle) ? fits : above) = middle;
   }
   if (options.context > 0 || fits == 0) {
     fail("context: {} tokens do not fit {} of KV memory; the largest context that fits is {}", context,
@@ -139,7 +175,7 @@ PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const Kv
   }
   log().warn("the context is {} tokens, of {} that the model was made for: more do not fit {} of KV memory", fits,
              context, shown_bytes(static_cast<double>(kv_memory)));
-  return {fits, pages};
+  return {fits, pages_in(kv_memory, geometry, plan.peak_pages(fits, options.piece), wanted.far)};
 }
 
 SamplingOptions read_default_sampling(const std::optional<JsonView>& config) {

@@ -31,19 +31,23 @@ std::optional<WeightFormat> weight_format(const EngineOptions& options, const Mo
 // of the short vectors. Throws Error when an option is unknown or does not go with the model.
 std::optional<EsaRule> esa_rule(const EngineOptions& options, const ModelSpec& spec, std::int64_t dim);
 
+// How K and V lie in pages. Throws Error where they are to be offloaded and no layer selects among text.
+KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec);
+
 SchedulerOptions scheduler_options(const EngineOptions& options);
 
 // Text tokens that a sequence may have, as far as memory does not limit it.
 std::int64_t wanted_context(const EngineOptions& options, const ModelSpec& spec);
 
-// Text tokens that a sequence may have, and the pages of the pool, which takes `kv_memory` bytes, or what the context
-// and the number of sequences need where that is 0. Throws Error that names the largest context that
-// fits when the one asked for does not fit the memory asked for.
+// Text tokens that a sequence may have, and the pages of the pool, which takes `kv_memory` bytes of the device's own
+// memory, or what the context and the number of sequences need where that is 0. There are never more far pages than
+// these need. Throws Error that names the largest context that fits when the one asked for does not fit the memory
+// asked for.
 struct PoolSize {
   std::int64_t context;
-  std::int64_t pages;
+  PageCounts pages;
 };
-PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvPlan& plan, std::int64_t page_bytes,
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvGeometry& geometry, const KvPlan& plan,
                    std::int64_t kv_memory);
 
 // Sampling as generation_config.json says; greedy without it or without do_sample.

@@ -47,8 +47,7 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
       piece_(options.piece),
       device_(open(options)),
       esa_(files_.open_esa(spec_, device_->ops().selects())),
-      geometry_(make_kv_geometry(spec_.rule_of_layer, options.page_entries, spec_.kv_heads, spec_.head_dim,
-                                 kv_type(options), spec_.esa ? spec_.esa->dim : 0)),
+      geometry_(kv_geometry(options, spec_)),
       plan_(spec_, geometry_, options.summary_delay) {
   SchedulerOptions scheduling = scheduler_options(options);
   // Where layers select, what a row computes depends on the piece that it is part of, on any device.
@@ -64,10 +63,9 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
     const std::int64_t numbers = 2 * spec_.layers * esa_->dim * esa_->length;
     needs.weights += numbers * std::int64_t{sizeof(float)};
   }
-  const PoolSize size = size_pool(options, spec_, plan_, geometry_.page_bytes(), kv_memory(options, memory, needs));
-  if (memory) expect_fits(*memory, needs, size.pages * geometry_.page_bytes());
-  pages_.emplace(size.pages);
-  pool_ = device_->allocate(size.pages * geometry_.page_bytes());
+  const PoolSize size = size_pool(options, spec_, geometry_, plan_, kv_memory(options, memory, needs));
+  if (memory) expect_fits(*memory, needs, geometry_.device_bytes(size.pages));
+  allocate_pool(options, size.pages);
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
   if (esa_) add_esa(weights_, *esa_, *device_);
@@ -78,15 +76,33 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
   memory_ = {.weight_bytes = weights_.bytes,
              .weight_formats = named_formats(weights_.bytes_of_format),
              .workspace_bytes = decoder_->workspace_bytes(),
-             .pool_bytes = pool_.bytes(),
+             .pool_bytes = geometry_.device_bytes(size.pages),
              .page_bytes = geometry_.page_bytes(),
-             .pages = size.pages,
+             .pages = size.pages.near,
              .pages_used = 0,
+             .far_bytes = far_.bytes(),
+             .far_page_bytes = size.pages.far > 0 ? geometry_.far_page_bytes() : 0,
+             .far_pages = size.pages.far,
+             .far_pages_used = 0,
              .cached_prefixes = 0};
-  log().info("{}: {} layers, weights {}, KV pool {} ({} pages) for a context of {} tokens, on {}", spec_.family,
-             spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
-             shown_bytes(static_cast<double>(pool_.bytes())), size.pages, size.context, device_->description());
+  log().info("{}: {} layers, weights {}, KV pool {} ({} pages) and {} far ({} pages) for a context of {} tokens, on {}",
+             spec_.family, spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
+             shown_bytes(static_cast<double>(memory_.pool_bytes)), size.pages.near,
+             shown_bytes(static_cast<double>(far_.bytes())), size.pages.far, size.context, device_->description());
   thread_ = std::thread([this] { run(); });
+}
+
+void EngineThread::allocate_pool(const EngineOptions& options, const PageCounts& pages) {
+  pages_.emplace(pages.near, pages.far);
+  pool_ = device_->allocate(pages.near * geometry_.page_bytes());
+  kv_ = {.near = pool_.as(), .pages = pages};
+  if (pages.far == 0) return;
+  const PageCounts far{0, pages.far};
+  far_ =
+      within("kv_offload", [&] { return device_->allocate_far(geometry_.far_bytes(far), options.kv_offload.value()); });
+  short_keys_ = device_->allocate(geometry_.device_bytes(far));
+  kv_.far = far_.as();
+  kv_.short_keys = short_keys_.as();
 }
 
 std::int64_t EngineThread::kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
@@ -168,7 +184,7 @@ void EngineThread::run() {
   }
   while (!jobs_.empty()) end(*jobs_.front(), EndReason::cancelled, "");
   scheduler_->cache().clear();
-  PRECIS_CHECK(pages_->used_pages() == 0, "{} pages are held at the end", pages_->used_pages());
+  PRECIS_CHECK(pages_->used_pages().all() == 0, "{} pages are held at the end", pages_->used_pages().all());
 }
 
 bool EngineThread::receive() {
@@ -216,7 +232,7 @@ EngineThread::Flight EngineThread::launch(const std::vector<StepItem>& items) {
     Step step = build_step(items, spec_, geometry_);
     ask_for_draws(step, flight.jobs);
     flight.logits = std::move(step.logits);
-    flight.place = decoder_->launch(step.inputs, pool_.as());
+    flight.place = decoder_->launch(step.inputs, kv_);
   } catch (...) {
     flight.failure = std::current_exception();
   }
@@ -299,7 +315,8 @@ void EngineThread::end(Job& job, EndReason reason, const std::string& error) {
 
 void EngineThread::publish_memory() {
   const std::lock_guard lock(memory_mutex_);
-  memory_.pages_used = pages_->used_pages();
+  memory_.pages_used = pages_->used_pages().near;
+  memory_.far_pages_used = pages_->used_pages().far;
   memory_.cached_prefixes = static_cast<std::int64_t>(scheduler_->cache().snapshots());
 }
 

@@ -72,6 +72,7 @@ class EngineThread {
     std::exception_ptr failure;    // of the launch
   };
 
+  void allocate_pool(const EngineOptions& options, const PageCounts& pages);
   // Bytes for the KV pool, as size_pool() takes them.
   std::int64_t kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
                          const DeviceNeeds& needs) const;
@@ -118,7 +119,10 @@ class EngineThread {
   std::optional<CostPlan> costs_;
   std::optional<JobContext> job_context_;
   std::optional<PagePool> pages_;
-  Buffer pool_;
+  Buffer pool_;        // near pages
+  Buffer far_;         // of far pages K and V,
+  Buffer short_keys_;  // and their k'; neither without far pages
+  KvMemory kv_;        // where these are
   std::optional<Decoder> decoder_;
   std::optional<Scheduler> scheduler_;
   std::list<std::unique_ptr<Job>> jobs_;  // the thread's own

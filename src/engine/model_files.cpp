@@ -63,17 +63,22 @@ std::int64_t ModelFiles::weight_bytes(const ModelSpec& spec) const {
 }
 
 std::optional<EsaCalibration> ModelFiles::open_esa(ModelSpec& spec, bool can) const {
-  if (options_.esa == "off") return std::nullopt;
+  // What is offloaded is read as far as it is selected.
+  const auto without = [&](std::string_view why) {
+    if (options_.kv_offload) fail("kv_offload: esa is {}{}, expected on", options_.esa, why);
+    return std::nullopt;
+  };
+  if (options_.esa == "off") return without("");
   const bool asked = options_.esa == "on";
   if (!can) {
     if (asked) fail("esa: 'on', expected off or auto: this backend has no selective attention");
-    return std::nullopt;
+    return without(", and this backend has no selective attention");
   }
   if (checkpoint_ && !checkpoint_->folder().has(esa_file_name)) {
     if (asked)
       fail("{}: no {}, expected one where esa is on: precis calibrate makes it", options_.model.string(),
            esa_file_name);
-    return std::nullopt;
+    return without(fmt::format(", and {} has no {}", options_.model.string(), esa_file_name));
   }
   EsaCalibration calibration =
       checkpoint_

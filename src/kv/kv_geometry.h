@@ -7,13 +7,23 @@
 #include <vector>
 
 #include "device/attention_args.h"
+#include "kv/page_pool.h"
 
 namespace precis {
 
 // Layers that share page tables: their entries come and go together.
 struct KvGroup {
-  std::int32_t rule = 0;             // index of the rule that its layers follow
-  std::vector<std::int32_t> layers;  // of the model, ascending
+  std::int32_t rule = 0;                 // index of the rule that its layers follow
+  std::vector<std::int32_t> layers;      // of the model, ascending
+  PageKind text_pages = PageKind::near;  // summaries always have near ones
+};
+
+// Where a pool's pages lie. Without far pages `near` alone is there.
+struct KvMemory {
+  std::byte* near = nullptr;        // [pages.near, page_bytes]
+  std::byte* far = nullptr;         // [pages.far, far_page_bytes]
+  std::byte* short_keys = nullptr;  // of far pages, a device's own memory: [layers of a group, pages.far, ...]
+  PageCounts pages = {};
 };
 
 struct KvGeometry {
@@ -23,20 +33,36 @@ struct KvGeometry {
   DType type = DType::bf16;
   std::vector<KvGroup> groups;
   std::int64_t short_dim = 0;  // numbers of k' beside each K and V, which models that select choose by; 0: none
+  bool near_short = true;      // near pages have room for k'; false where only what far pages hold is chosen among
 
   // K and V of one token in one layer.
   std::int64_t entry_bytes() const { return 2 * kv_heads * head_dim * size_of(type); }
   // Its k'.
   std::int64_t short_bytes() const { return short_dim * size_of(KvView{.type = type}.short_type()); }
   std::int64_t layers_per_group() const { return static_cast<std::int64_t>(groups.front().layers.size()); }
+  // Of a near page.
   std::int64_t page_bytes() const { return layers_per_group() * layer_bytes(); }
-  // The part of a pool at `base` that belongs to layer `index` of a group.
-  KvView view(std::byte* base, std::int64_t index) const;
+  // Of a far page, in far memory.
+  std::int64_t far_page_bytes() const { return layers_per_group() * page_entries * entry_bytes(); }
+  // Of a far page's k' in one layer.
+  std::int64_t far_short_bytes() const { return page_entries * short_bytes(); }
+  // What pages take of a device's own memory, and of far memory.
+  std::int64_t device_bytes(const PageCounts& pages) const {
+    return pages.near * page_bytes() + pages.far * layers_per_group() * far_short_bytes();
+  }
+  std::int64_t far_bytes(const PageCounts& pages) const { return pages.far * far_page_bytes(); }
+
+  // The part of a pool that belongs to layer `index` of a group.
+  KvView view(const KvMemory& memory, std::int64_t index) const;
   // Pages of one layer's K and V alone, for what was picked.
   KvView picked_view(std::byte* base) const;
+  // The k' of far pages in that layer.
+  std::byte* far_short_keys(const KvMemory& memory, std::int64_t index) const {
+    return memory.short_keys + index * memory.pages.far * far_short_bytes();
+  }
 
  private:
-  std::int64_t layer_bytes() const;  // of a page
+  std::int64_t layer_bytes() const;  // of a near page
 };
 
 // `rule_of_layer`: for each layer the index of its rule. Group size is the largest that divides every rule's layers.

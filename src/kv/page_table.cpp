@@ -12,11 +12,15 @@ PageTable::~PageTable() {
 }
 
 PageTable::PageTable(PageTable&& other) noexcept
-    : page_entries_(other.page_entries_), first_page_(other.first_page_), pages_(std::exchange(other.pages_, {})) {}
+    : page_entries_(other.page_entries_),
+      kind_(other.kind_),
+      first_page_(other.first_page_),
+      pages_(std::exchange(other.pages_, {})) {}
 
 PageTable& PageTable::operator=(PageTable&& other) noexcept {
   PRECIS_CHECK(pages_.empty());
   page_entries_ = other.page_entries_;
+  kind_ = other.kind_;
   first_page_ = other.first_page_;
   pages_ = std::exchange(other.pages_, {});
   return *this;
@@ -39,7 +43,7 @@ void PageTable::prepare(PagePool& pool, std::int64_t from, std::int64_t to, std:
     PRECIS_CHECK(from >= first_page_ * page_entries_ && from <= end_page() * page_entries_, "entry {}", from);
     own_page_of(pool, from, copies);
   }
-  while (end_page() * page_entries_ < to) pages_.push_back(pool.take());
+  while (end_page() * page_entries_ < to) pages_.push_back(pool.take(kind_));
 }
 
 void PageTable::own_page_of(PagePool& pool, std::int64_t entry, std::vector<PageCopy>& copies) {
@@ -47,7 +51,7 @@ void PageTable::own_page_of(PagePool& pool, std::int64_t entry, std::vector<Page
   if (entry == end_page() * page_entries_) return;
   PageId& page = pages_[static_cast<std::size_t>(entry / page_entries_ - first_page_)];
   if (pool.holders(page) == 1) return;
-  const PageId own = pool.take();
+  const PageId own = pool.take(kind_);
   copies.push_back({page, own});
   pool.release(page);
   page = own;
@@ -75,7 +79,7 @@ void PageTable::release(PagePool& pool) {
 }
 
 PageTable PageTable::share(PagePool& pool) const {
-  PageTable other(page_entries_);
+  PageTable other(page_entries_, kind_);
   other.first_page_ = first_page_;
   other.pages_ = pages_;
   for (const PageId page : pages_) pool.share(page);

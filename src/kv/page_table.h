@@ -14,11 +14,14 @@ namespace precis {
 // Holds its pages until release() or until moved from; a table must be empty when it is destroyed.
 class PageTable {
  public:
-  explicit PageTable(std::int64_t page_entries) : page_entries_(page_entries) {}
+  // All its pages are of one kind.
+  explicit PageTable(std::int64_t page_entries, PageKind kind = PageKind::near)
+      : page_entries_(page_entries), kind_(kind) {}
   ~PageTable();
   PageTable(PageTable&& other) noexcept;
   PageTable& operator=(PageTable&& other) noexcept;
 
+  PageKind kind() const { return kind_; }
   // Pages that the pool must have free before entries [from, to) can be written: new ones, and one for a copy where
   // `from` lies in a page that others hold too.
   std::int64_t pages_to_write(const PagePool& pool, std::int64_t from, std::int64_t to) const;
@@ -43,6 +46,7 @@ class PageTable {
   std::int64_t end_page() const { return first_page_ + static_cast<std::int64_t>(pages_.size()); }
 
   std::int64_t page_entries_;
+  PageKind kind_;
   std::int64_t first_page_ = 0;
   std::vector<PageId> pages_;
 };

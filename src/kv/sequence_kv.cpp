@@ -4,8 +4,8 @@ namespace precis {
 
 SequenceKv::SequenceKv(const KvGeometry& geometry, PagePool& pool) : pool_(&pool) {
   tracks_.reserve(geometry.groups.size());
-  for (std::size_t group = 0; group < geometry.groups.size(); ++group) {
-    tracks_.push_back({PageTable(geometry.page_entries), PageTable(geometry.page_entries)});
+  for (const KvGroup& group : geometry.groups) {
+    tracks_.push_back({PageTable(geometry.page_entries, group.text_pages), PageTable(geometry.page_entries)});
   }
 }
 
@@ -21,11 +21,11 @@ SequenceKv& SequenceKv::operator=(SequenceKv&& other) noexcept {
   return *this;
 }
 
-std::int64_t SequenceKv::pages_to_write(const KvWrite& write) const {
-  std::int64_t pages = 0;
-  for (const Tracks& tracks : tracks_) {
-    pages += tracks.text.pages_to_write(*pool_, write.text_from, write.text_to);
-    pages += tracks.summary.pages_to_write(*pool_, write.summary_from, write.summary_to);
+PageCounts SequenceKv::pages_to_write(const KvWrite& write) const {
+  PageCounts pages;
+  for (const auto& [text, summary] : tracks_) {
+    pages.of(text.kind()) += text.pages_to_write(*pool_, write.text_from, write.text_to);
+    pages.of(summary.kind()) += summary.pages_to_write(*pool_, write.summary_from, write.summary_to);
   }
   return pages;
 }
@@ -65,10 +65,14 @@ SequenceKv SequenceKv::share() const {
   return other;
 }
 
-std::int64_t SequenceKv::pages() const {
-  std::size_t pages = 0;
-  for (const Tracks& tracks : tracks_) pages += tracks.text.pages().size() + tracks.summary.pages().size();
-  return static_cast<std::int64_t>(pages);
+PageCounts SequenceKv::pages() const {
+  PageCounts pages;
+  for (const auto& [text, summary] : tracks_) {
+    for (const PageTable* table : {&text, &summary}) {
+      pages.of(table->kind()) += static_cast<std::int64_t>(table->pages().size());
+    }
+  }
+  return pages;
 }
 
 }  // namespace precis

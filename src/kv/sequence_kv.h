@@ -32,7 +32,7 @@ class SequenceKv {
   SequenceKv& operator=(SequenceKv&& other) noexcept;
 
   // Pages that must be free for `write`.
-  std::int64_t pages_to_write(const KvWrite& write) const;
+  PageCounts pages_to_write(const KvWrite& write) const;
   // Makes the entries of `write` writable by this sequence alone; the pool must have pages_to_write() free. Copies that
   // must happen before the write are appended.
   void prepare(const KvWrite& write, std::vector<PageCopy>& copies);
@@ -47,7 +47,7 @@ class SequenceKv {
   const PageTable& text(std::size_t group) const { return tracks_[group].text; }
   const PageTable& summary(std::size_t group) const { return tracks_[group].summary; }
   std::size_t groups() const { return tracks_.size(); }
-  std::int64_t pages() const;
+  PageCounts pages() const;
 
  private:
   struct Tracks {

@@ -32,31 +32,33 @@ KvTrim KvPlan::kept_from(std::size_t group, std::int64_t tokens) const {
   return {text_kept_from(of, spec_.chunk, tokens), keeps_summaries(of) ? 0 : std::numeric_limits<std::int64_t>::max()};
 }
 
-std::int64_t KvPlan::pages(std::int64_t tokens) const {
+PageCounts KvPlan::pages(std::int64_t tokens) const {
   const std::int64_t summaries = spec_.chunk.complete(tokens) * spec_.chunk.summary;
-  std::int64_t pages = 0;
+  PageCounts pages;
   for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
-    pages += pages_between(kept_from(group, tokens).text_from, tokens, geometry_.page_entries);
-    if (keeps_summaries(rule(group))) pages += pages_between(0, summaries, geometry_.page_entries);
+    pages.of(geometry_.groups[group].text_pages) +=
+        pages_between(kept_from(group, tokens).text_from, tokens, geometry_.page_entries);
+    if (keeps_summaries(rule(group))) pages.near += pages_between(0, summaries, geometry_.page_entries);
   }
   return pages;
 }
 
-std::int64_t KvPlan::peak_pages(std::int64_t tokens, std::int64_t piece) const {
+PageCounts KvPlan::peak_pages(std::int64_t tokens, std::int64_t piece) const {
   const std::int64_t entries = geometry_.page_entries;
   const ChunkShape& chunk = spec_.chunk;
   const std::int64_t summaries = chunk.complete(tokens) * chunk.summary;
   const std::int64_t step = std::min(piece, tokens);
-  std::int64_t pages = 0;
+  PageCounts pages;
   for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
     const LayerRule& of = rule(group);
     const std::int64_t all = pages_between(0, tokens, entries);
     const std::int64_t window = of.sight == Sight::summary ? (of.window + 1) * chunk.text : of.window;
-    pages += of.sight == Sight::full ? all : std::min(all, pages_touched(window + step, entries));
+    pages.of(geometry_.groups[group].text_pages) +=
+        of.sight == Sight::full ? all : std::min(all, pages_touched(window + step, entries));
     if (!chunk.any()) continue;
     const std::int64_t all_summaries = pages_between(0, summaries, entries);
     const std::int64_t passing = (step / chunk.text + 1 + summary_delay_) * chunk.summary;
-    pages += keeps_summaries(of) ? all_summaries : std::min(all_summaries, pages_touched(passing, entries));
+    pages.near += keeps_summaries(of) ? all_summaries : std::min(all_summaries, pages_touched(passing, entries));
   }
   return pages;
 }
@@ -95,25 +97,31 @@ KvReport KvPlan::report(std::int64_t tokens, const SequenceKv* held) const {
   report.tokens = tokens;
   report.page_bytes = geometry_.page_bytes();
   report.page_entries = geometry_.page_entries;
+  PageCounts all;
   std::array<KvKind, 3> kinds;
   kinds[0].name = "text in full layers";
   kinds[1].name = "text in windows";
   kinds[2].name = "summaries";
   const std::int64_t layers = geometry_.layers_per_group();
   const std::int64_t summaries = spec_.chunk.complete(tokens) * spec_.chunk.summary;
-  const auto add = [&](KvKind& kind, std::int64_t from, std::int64_t to, const PageTable* table) {
+  const auto add = [&](KvKind& kind, PageKind of, std::int64_t from, std::int64_t to, const PageTable* table) {
     const std::int64_t pages = table != nullptr ? static_cast<std::int64_t>(table->pages().size())
                                                 : pages_between(from, to, geometry_.page_entries);
     kind.layers += layers;
     kind.entries += layers * (to - from);
     kind.held_entries += layers * pages * geometry_.page_entries;
-    report.held_bytes += pages * geometry_.page_bytes();
+    all.of(of) += pages;
   };
   for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
     KvKind& text = kinds[rule(group).sight == Sight::full ? 0 : 1];
-    add(text, kept_from(group, tokens).text_from, tokens, held != nullptr ? &held->text(group) : nullptr);
-    if (keeps_summaries(rule(group))) add(kinds[2], 0, summaries, held != nullptr ? &held->summary(group) : nullptr);
+    add(text, geometry_.groups[group].text_pages, kept_from(group, tokens).text_from, tokens,
+        held != nullptr ? &held->text(group) : nullptr);
+    if (!keeps_summaries(rule(group))) continue;
+    add(kinds[2], PageKind::near, 0, summaries, held != nullptr ? &held->summary(group) : nullptr);
   }
+  report.device_bytes = geometry_.device_bytes(all);
+  report.far_bytes = geometry_.far_bytes(all);
+  report.held_bytes = report.device_bytes + report.far_bytes;
   const bool selects[] = {spec_.esa.has_value(), false, spec_.esa && spec_.esa->summaries};
   for (KvKind& kind : kinds) {
     if (kind.layers == 0) continue;

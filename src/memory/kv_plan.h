@@ -17,9 +17,9 @@ class KvPlan {
   KvPlan(const ModelSpec& spec, const KvGeometry& geometry, std::int64_t summary_delay);
 
   // Pages that a sequence of `tokens` text tokens holds between steps.
-  std::int64_t pages(std::int64_t tokens) const;
+  PageCounts pages(std::int64_t tokens) const;
   // Pages that a sequence may hold at most on its way to `tokens`, while steps add up to `piece` text tokens.
-  std::int64_t peak_pages(std::int64_t tokens, std::int64_t piece) const;
+  PageCounts peak_pages(std::int64_t tokens, std::int64_t piece) const;
   // Entries below which group `group` holds nothing once the sequence has `tokens` text tokens.
   KvTrim kept_from(std::size_t group, std::int64_t tokens) const;
   // Chunks whose summaries must have been computed once the sequence has `tokens` text tokens.

@@ -61,21 +61,40 @@ std::int64_t Decoder::workspace_bytes() const {
   return work_->bytes() + inputs_->bytes();
 }
 
-std::size_t Decoder::launch(const StepInputs& inputs, std::byte* pool) {
+std::size_t Decoder::launch(const StepInputs& inputs, const KvMemory& memory) {
   PRECIS_CHECK(inputs.rows() <= work_->max_rows, "{} rows", inputs.rows());
   inputs_->load(inputs, drawn_places());
   place_ = (place_ + 1) % launched_.size();
   launched_[place_] = {static_cast<std::int64_t>(inputs.logit_rows.size()), inputs.draws};
-  if (!inputs.copies.empty()) ops_.copy_pages({pool, geometry_.page_bytes(), inputs.copies});
+  copy_pages(inputs.copies, memory);
   if (repeats(inputs)) {
-    ops_.repeat(key_of(inputs, pool), [&] { compute(inputs, pool); });
+    ops_.repeat(key_of(inputs, memory), [&] { compute(inputs, memory); });
   } else {
-    compute(inputs, pool);
+    compute(inputs, memory);
   }
   if (!inputs.logit_rows.empty()) {
     send_choices(place_, std::min(work_->max_logit_rows, launched_[place_].logit_rows));
   }
   return place_;
+}
+
+void Decoder::copy_pages(std::span<const PageCopy> copies, const KvMemory& memory) {
+  std::vector<PageCopy> near;
+  std::vector<PageCopy> far;  // counted from the first far page
+  for (const PageCopy& copy : copies) {
+    const auto first = static_cast<std::int32_t>(memory.pages.near);
+    if (memory.far == nullptr || copy.from < first) {
+      near.push_back(copy);
+    } else {
+      far.push_back({copy.from - first, copy.to - first});
+    }
+  }
+  if (!near.empty()) ops_.copy_pages({memory.near, geometry_.page_bytes(), near});
+  if (far.empty()) return;
+  ops_.copy_pages({memory.far, geometry_.far_page_bytes(), far});
+  for (std::int64_t index = 0; index < geometry_.layers_per_group(); ++index) {
+    ops_.copy_pages({geometry_.far_short_keys(memory, index), geometry_.far_short_bytes(), far});
+  }
 }
 
 std::vector<std::int32_t> Decoder::drawn_places() const {
@@ -97,12 +116,13 @@ bool Decoder::repeats(const StepInputs& inputs) const {
          std::ranges::all_of(inputs.runs.front(), is_short);
 }
 
-std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::byte* pool) const {
+std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const KvMemory& memory) const {
   const auto number = [](const void* address) {
     return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(address));
   };
   std::vector<std::int64_t> key = {static_cast<std::int64_t>(place_),
-                                   number(pool),
+                                   number(memory.near),
+                                   number(memory.far),
                                    number(inputs_->base()),
                                    inputs.text_rows,
                                    static_cast<std::int64_t>(inputs.logit_rows.size()),
@@ -123,7 +143,7 @@ std::vector<std::int64_t> Decoder::key_of(const StepInputs& inputs, const std::b
 }
 
 // Up to the first logits. A function of nothing but what key_of() tells and of what lies on the device.
-void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
+void Decoder::compute(const StepInputs& inputs, const KvMemory& memory) {
   ops_.rotation({.positions = inputs_->positions(),
                  .frequencies = work_->frequencies,
                  .magnitude = rope_.magnitude,
@@ -134,10 +154,10 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   ops_.embed({inputs_->ids(), weights_.embedding, work_->x, inputs.rows(), before.best});
   const std::size_t last = weights_.layers.size() - 1;
   for (std::size_t layer = 0; layer < last; ++layer) {
-    attention_block(inputs, layer, pool);
+    attention_block(inputs, layer, memory);
     output_block(layer, work_->attended, inputs.rows());
   }
-  attention_block(inputs, last, pool);
+  attention_block(inputs, last, memory);
   const auto wanted = static_cast<std::int64_t>(inputs.logit_rows.size());
   if (wanted == 0) return;
   const float* attended = keep_logit_rows(inputs);
@@ -145,7 +165,7 @@ void Decoder::compute(const StepInputs& inputs, std::byte* pool) {
   head(0, std::min(work_->max_logit_rows, wanted));
 }
 
-void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool) {
+void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, const KvMemory& memory) {
   const LayerWeights& weights = weights_.layers[layer];
   const std::int64_t texts = inputs.text_rows;
   const std::int64_t summaries = inputs.rows() - texts;
@@ -153,7 +173,7 @@ void Decoder::attention_block(const StepInputs& inputs, std::size_t layer, std::
 
   const LayerPlace place = places_[layer];
   const auto rule = static_cast<std::size_t>(spec_.rule_of_layer[layer]);
-  const KvView kv = geometry_.view(pool, place.index);
+  const KvView kv = geometry_.view(memory, place.index);
   const bool blends = work_->own_qkv != nullptr && summaries > 0;
   const Chosen chosen = spec_.esa ? chosen_in(*spec_.esa, spec_.rules[rule]) : Chosen::none;
   ops_.place({.qkv = work_->qkv,

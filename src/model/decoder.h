@@ -31,10 +31,10 @@ class Decoder {
           const StepLimits& limits);
   ~Decoder();
 
-  // Calls all operations of one step, which write K and V of every row into the pool at `pool`. Gives the place that
+  // Calls all operations of one step, which write K and V of every row into the pool in `memory`. Gives the place that
   // collect() is told. A step with unseen ids comes right after the one that draws them, which has at most
   // max_logit_rows() logit rows.
-  std::size_t launch(const StepInputs& inputs, std::byte* pool);
+  std::size_t launch(const StepInputs& inputs, const KvMemory& memory);
   // Waits for a step and hands out the wanted logits. One more step may have been launched since where operations run
   // asynchronously and the step has at most max_logit_rows() logit rows, otherwise none.
   void collect(std::size_t place, const LogitsSink& sink);
@@ -59,11 +59,13 @@ class Decoder {
   // Where the ids lie that the step launched last draws for its logit rows, counted from StepResults::best.
   std::vector<std::int32_t> drawn_places() const;
   // What the arguments of a step's operations follow from.
-  std::vector<std::int64_t> key_of(const StepInputs& inputs, const std::byte* pool) const;
-  void compute(const StepInputs& inputs, std::byte* pool);
+  std::vector<std::int64_t> key_of(const StepInputs& inputs, const KvMemory& memory) const;
+  // All that pages of either kind hold.
+  void copy_pages(std::span<const PageCopy> copies, const KvMemory& memory);
+  void compute(const StepInputs& inputs, const KvMemory& memory);
   // Workspace::rotations.
   void fill_rotations(Device& device, std::int64_t positions);
-  void attention_block(const StepInputs& inputs, std::size_t layer, std::byte* pool);
+  void attention_block(const StepInputs& inputs, std::size_t layer, const KvMemory& memory);
   // Short vectors of the rows that later ones choose from, and, where runs pick in this layer, what they pick.
   void select(const StepInputs& inputs, std::size_t layer, Chosen chosen, const KvView& kv);
   // Whether what was picked is attended to where it is.

@@ -53,11 +53,12 @@ bool Scheduler::admit() {
   const std::int64_t limit = options_.deterministic ? std::min(length - 1, sequence.prompt) : length - 1;
   if (options_.prefix_cache && !sequence.all_logits) match = cache_.find(sequence.ids, limit);
   if (match) match = at_piece(std::move(*match));
-  const std::int64_t needed = plan_.peak_pages(length, options_.piece) - (match ? match->kv.pages() : 0);
-  while (pool_.free_pages() < needed && cache_.drop_oldest()) {
+  const PageCounts peak = plan_.peak_pages(length, options_.piece);
+  const PageCounts needed = match ? peak - match->kv.pages() : peak;
+  while (!needed.within(pool_.free_pages()) && cache_.drop_oldest()) {
   }
   // Alone, a sequence may always begin: what it shares becomes its own when the cache has nothing left.
-  if (pool_.free_pages() < needed && !running_.empty()) return false;
+  if (!needed.within(pool_.free_pages()) && !running_.empty()) return false;
   waiting_.pop_front();
   running_.push_back(&sequence);
   if (match) restore(sequence, std::move(*match));
@@ -77,11 +78,11 @@ bool Scheduler::may_admit() const {
   if (waiting_.empty() || static_cast<std::int64_t>(running_.size()) >= options_.max_sequences) return false;
   // What is cached may be taken over, or give way.
   const auto length = static_cast<std::int64_t>(waiting_.front()->ids.size());
-  return cache_.snapshots() > 0 || pool_.free_pages() >= plan_.peak_pages(length, options_.piece);
+  return cache_.snapshots() > 0 || plan_.peak_pages(length, options_.piece).within(pool_.free_pages());
 }
 
 bool Scheduler::can_run_ahead() const {
-  std::int64_t pages = 0;
+  PageCounts pages;
   std::size_t sequences = 0;
   for (const StepItem& item : items_) {
     if (item.sequence == nullptr) continue;
@@ -91,7 +92,7 @@ bool Scheduler::can_run_ahead() const {
     pages += sequence.kv.pages_to_write(write_of({sequence.computed + item.texts, item.summarised_to}, 1));
     ++sequences;
   }
-  return sequences == running_.size() && pages <= pool_.free_pages() && !may_admit();
+  return sequences == running_.size() && pages.within(pool_.free_pages()) && !may_admit();
 }
 
 const std::vector<StepItem>& Scheduler::run_ahead() {
@@ -123,7 +124,7 @@ bool Scheduler::place(Sequence& sequence, std::int64_t texts) {
   const Progress before{sequence.computed, sequence.summarised};
   const std::int64_t summarised_to = summarised_after(before, texts);
   const KvWrite write = write_of(before, texts);
-  while (pool_.free_pages() < sequence.kv.pages_to_write(write)) {
+  while (!sequence.kv.pages_to_write(write).within(pool_.free_pages())) {
     if (cache_.drop_oldest()) continue;
     Sequence* youngest = running_.back();
     preempt(*youngest);

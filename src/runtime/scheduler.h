@@ -45,7 +45,7 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, const ModelSpec& spec, const KvPlan& plan, PagePool& pool);
 
   // Whether a sequence of `tokens` ids could run alone.
-  bool fits(std::int64_t tokens) const { return plan_.peak_pages(tokens, options_.piece) <= pool_.total_pages(); }
+  bool fits(std::int64_t tokens) const { return plan_.peak_pages(tokens, options_.piece).within(pool_.total_pages()); }
   // A new sequence, whose ids at their longest must fit, waits behind the others.
   void add(Sequence& sequence);
   // Takes a sequence out, in whatever state it is between steps. What it has computed goes to the prefix cache, if it

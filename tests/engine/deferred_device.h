@@ -179,8 +179,17 @@ class DeferredDevice final : public Device {
 
   std::string description() const override { return "deferred"; }
   // Operations that were called may still use it when it is dropped.
-  Buffer allocate(std::int64_t bytes) override {
-    Buffer memory = device_->allocate(bytes);
+  Buffer allocate(std::int64_t bytes) override { return kept(device_->allocate(bytes)); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    return kept(device_->allocate_far(bytes, file));
+  }
+  Buffer adopt(const HostTensor& tensor) override { return device_->adopt(tensor); }
+  Ops& ops() override { return *ops_; }
+  DeviceSpeed measure() override { return device_->measure(); }
+  double measure_read() override { return device_->measure_read(); }
+
+ private:
+  Buffer kept(Buffer memory) {
     std::byte* at = memory.as();
     std::shared_ptr<void> kept(at, [memory, ops = ops_](void*) {
       try {
@@ -189,14 +198,9 @@ class DeferredDevice final : public Device {
         // As on a device that has failed: there is nobody to be told.
       }
     });
-    return {std::move(kept), bytes};
+    return {std::move(kept), memory.bytes()};
   }
-  Buffer adopt(const HostTensor& tensor) override { return device_->adopt(tensor); }
-  Ops& ops() override { return *ops_; }
-  DeviceSpeed measure() override { return device_->measure(); }
-  double measure_read() override { return device_->measure_read(); }
 
- private:
   std::shared_ptr<Device> device_;
   std::shared_ptr<DeferredHooks> hooks_;
   std::shared_ptr<DeferredOps> ops_;

@@ -75,6 +75,9 @@ class HookedDevice final : public Device {
   std::string description() const override { return "hooked"; }
   std::optional<DeviceMemory> memory() override { return hooks_->memory; }
   Buffer allocate(std::int64_t bytes) override { return device_->allocate(bytes); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    return device_->allocate_far(bytes, file);
+  }
   Buffer adopt(const HostTensor& tensor) override {
     hooks_->before("adopt");
     return device_->adopt(tensor);

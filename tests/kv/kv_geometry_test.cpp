@@ -67,7 +67,7 @@ TEST(KvGeometryTest, ViewsOfAPageDoNotOverlap) {
     std::vector<std::byte> memory(static_cast<std::size_t>(2 * geometry.page_bytes()));
     std::set<std::ptrdiff_t> starts;
     for (std::int64_t layer = 0; layer < 3; ++layer) {
-      const KvView view = geometry.view(memory.data(), layer);
+      const KvView view = geometry.view({.near = memory.data()}, layer);
       for (std::int64_t page = 0; page < 2; ++page) {
         for (std::int64_t head = 0; head < 2; ++head) {
           for (std::int64_t entry = 0; entry < 5; ++entry) {
@@ -83,6 +83,44 @@ TEST(KvGeometryTest, ViewsOfAPageDoNotOverlap) {
       }
     }
     EXPECT_EQ(static_cast<std::int64_t>(starts.size()) * 4 * size_of(type), 2 * geometry.page_bytes());
+  }
+}
+
+// The same of near and far pages, and of k' wherever it lies: every byte has one place, and that is in its own memory.
+TEST(KvGeometryTest, ViewsOfNearAndFarPagesDoNotOverlap) {
+  for (const bool near_short : {true, false}) {
+    for (const DType type : {DType::bf16, DType::f32}) {
+      KvGeometry geometry = make_kv_geometry(std::vector<std::int32_t>(3, 0), 5, 2, 4, type, 6);
+      geometry.near_short = near_short;
+      const PageCounts pages{2, 3};
+      std::vector<std::byte> near(static_cast<std::size_t>(geometry.device_bytes({2, 0})));
+      std::vector<std::byte> far(static_cast<std::size_t>(geometry.far_bytes(pages)));
+      std::vector<std::byte> short_keys(static_cast<std::size_t>(geometry.device_bytes({0, 3})));
+      EXPECT_EQ(geometry.device_bytes(pages), static_cast<std::int64_t>(near.size() + short_keys.size()));
+      EXPECT_EQ(far.size(), 3 * 3 * 5 * static_cast<std::size_t>(geometry.entry_bytes()));
+      std::set<const std::byte*> starts;
+      const auto expect_in = [&](const std::vector<std::byte>& memory, const std::byte* at, std::int64_t bytes) {
+        EXPECT_GE(at, memory.data());
+        EXPECT_LE(at + bytes, memory.data() + memory.size());
+        for (std::int64_t i = 0; i < bytes; ++i) EXPECT_TRUE(starts.insert(at + i).second);
+      };
+      for (std::int64_t layer = 0; layer < 3; ++layer) {
+        const KvView view = geometry.view({near.data(), far.data(), short_keys.data(), pages}, layer);
+        for (std::int64_t page = 0; page < pages.all(); ++page) {
+          for (std::int64_t entry = 0; entry < 5; ++entry) {
+            for (std::int64_t head = 0; head < 2; ++head) {
+              const std::byte* key = view.key(page, head, entry);
+              expect_in(page < 2 ? near : far, key, 4 * size_of(type));
+              expect_in(page < 2 ? near : far, key + view.value_offset, 4 * size_of(type));
+            }
+            if (page < 2 && !near_short) continue;
+            expect_in(page < 2 ? near : short_keys, view.short_key(page, entry), geometry.short_bytes());
+          }
+        }
+      }
+      if (near_short) continue;
+      EXPECT_EQ(starts.size(), near.size() + far.size() + short_keys.size());
+    }
   }
 }
 

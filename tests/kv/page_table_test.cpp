@@ -15,9 +15,10 @@ namespace {
 
 class PageTableModel {
  public:
-  PageTableModel(Random& random, std::int64_t pages, std::int64_t page_entries)
+  PageTableModel(Random& random, PageKind kind, std::int64_t pages, std::int64_t page_entries)
       : random_(random),
-        pool_(pages),
+        kind_(kind),
+        pool_(kind == PageKind::near ? pages : 0, kind == PageKind::near ? 0 : pages),
         page_entries_(page_entries),
         memory_(static_cast<std::size_t>(pages * page_entries), 0) {}
   ~PageTableModel() {
@@ -25,7 +26,7 @@ class PageTableModel {
   }
 
   void step() {
-    if (tracks_.empty() || random_.chance(0.03)) tracks_.push_back({PageTable(page_entries_), 0, {}, {}});
+    if (tracks_.empty() || random_.chance(0.03)) tracks_.push_back({PageTable(page_entries_, kind_), 0, {}, {}});
     const auto track = std::next(tracks_.begin(), random_.below(static_cast<std::int64_t>(tracks_.size())));
     const std::int64_t action = random_.below(100);
     if (action < 60) {
@@ -55,14 +56,14 @@ class PageTableModel {
         ASSERT_EQ(memory_[static_cast<std::size_t>(track.table.slot(entry))], value) << "entry " << entry;
       }
     }
-    ASSERT_EQ(pool_.used_pages(), static_cast<std::int64_t>(holders.size()));
+    ASSERT_EQ(pool_.used_pages().all(), static_cast<std::int64_t>(holders.size()));
     for (const auto& [page, count] : holders) ASSERT_EQ(pool_.holders(page), count) << "page " << page;
   }
 
   void release_all() {
     for (Track& track : tracks_) track.table.release(pool_);
     tracks_.clear();
-    ASSERT_EQ(pool_.used_pages(), 0);
+    ASSERT_EQ(pool_.used_pages().all(), 0);
   }
 
   int copies() const { return copied_; }
@@ -78,12 +79,12 @@ class PageTableModel {
   void append(Track& track) {
     const std::int64_t to = track.end + random_.below(3 * page_entries_);
     const std::int64_t wanted = track.table.pages_to_write(pool_, track.end, to);
-    if (wanted > pool_.free_pages()) return;
-    const std::int64_t before = pool_.free_pages();
+    if (wanted > pool_.free_pages().of(kind_)) return;
+    const std::int64_t before = pool_.free_pages().of(kind_);
     std::vector<PageCopy> copies;
     track.table.prepare(pool_, track.end, to, copies);
     // A copy takes a page and leaves the other to its other holders.
-    ASSERT_EQ(before - pool_.free_pages(), wanted);
+    ASSERT_EQ(before - pool_.free_pages().of(kind_), wanted);
     for (const PageCopy& copy : copies) {
       ++copied_;
       const auto from = memory_.begin() + copy.from * page_entries_;
@@ -116,6 +117,7 @@ class PageTableModel {
   }
 
   Random& random_;
+  const PageKind kind_;
   PagePool pool_;
   std::int64_t page_entries_;
   std::vector<std::int64_t> memory_;
@@ -129,7 +131,8 @@ TEST(PageTableTest, AgreesWithAMapOfEntries) {
   for (std::uint64_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
-    PageTableModel model(random, random.between(4, 60), random.between(1, 7));
+    const PageKind kind = random.chance(0.5) ? PageKind::near : PageKind::far;
+    PageTableModel model(random, kind, random.between(4, 60), random.between(1, 7));
     for (int step = 0; step < 250; ++step) {
       model.step();
       if (!HasFatalFailure()) model.verify();
@@ -148,7 +151,7 @@ TEST(PageTableTest, CopiesOnlyThePageThatIsWritten) {
   table.prepare(pool, 0, 10, copies);
   EXPECT_TRUE(copies.empty());
   PageTable other = table.share(pool);
-  EXPECT_EQ(pool.used_pages(), 3);
+  EXPECT_EQ(pool.used_pages().all(), 3);
   EXPECT_EQ(other.pages_to_write(pool, 10, 11), 1);
   other.prepare(pool, 10, 11, copies);
   ASSERT_EQ(copies.size(), 1U);
@@ -159,7 +162,7 @@ TEST(PageTableTest, CopiesOnlyThePageThatIsWritten) {
   EXPECT_EQ(table.pages_to_write(pool, 10, 12), 0);
   table.release(pool);
   other.release(pool);
-  EXPECT_EQ(pool.used_pages(), 0);
+  EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
 TEST(PageTableTest, AFullSharedPageIsNotCopied) {
@@ -181,7 +184,7 @@ TEST(PageTableTest, NothingToWriteTakesNothing) {
   std::vector<PageCopy> copies;
   EXPECT_EQ(table.pages_to_write(pool, 3, 3), 0);
   table.prepare(pool, 3, 3, copies);
-  EXPECT_EQ(pool.used_pages(), 0);
+  EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
 TEST(PageTableTest, MovingHandsThePagesOver) {
@@ -196,7 +199,7 @@ TEST(PageTableTest, MovingHandsThePagesOver) {
   assigned = std::move(moved);
   EXPECT_EQ(assigned.slot(5) % 4, 1);
   assigned.release(pool);
-  EXPECT_EQ(pool.used_pages(), 0);
+  EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
 TEST(PageTableDeathTest, MisuseEndsTheProcess) {

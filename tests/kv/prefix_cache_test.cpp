@@ -16,7 +16,7 @@ class PrefixCacheTest : public testing::Test {
  protected:
   ~PrefixCacheTest() override {
     cache_.clear();
-    EXPECT_EQ(pool_.used_pages(), 0);
+    EXPECT_EQ(pool_.used_pages().all(), 0);
   }
 
   // A snapshot with a page for each token. `name` tells snapshots apart: it comes back as `summarised`.
@@ -32,7 +32,7 @@ class PrefixCacheTest : public testing::Test {
   std::pair<std::int64_t, std::int64_t> found(const Ids& ids, std::int64_t limit) {
     const auto match = cache_.find(ids, limit);
     if (!match) return {-1, 0};
-    EXPECT_GE(match->kv.pages(), match->tokens);
+    EXPECT_GE(match->kv.pages().all(), match->tokens);
     return {match->summarised, match->tokens};
   }
 
@@ -75,7 +75,7 @@ TEST_F(PrefixCacheTest, SupersededSnapshotsLeave) {
   cache_.insert(snapshot({1, 2}, 0, 10));
   cache_.insert(snapshot({1, 2, 3}, 0, 11));
   EXPECT_EQ(cache_.snapshots(), 1U);
-  EXPECT_EQ(pool_.used_pages(), 3);
+  EXPECT_EQ(pool_.used_pages().all(), 3);
   cache_.insert(snapshot({1, 2}, 0, 12));  // superfluous itself
   EXPECT_EQ(cache_.snapshots(), 1U);
   EXPECT_EQ(found({1, 2, 3, 4}, 4).first, 11);
@@ -102,8 +102,8 @@ TEST_F(PrefixCacheTest, AMatchOutlivesItsSnapshot) {
   cache_.insert(snapshot({1, 2, 3}, 0, 10));
   const auto match = cache_.find(Ids{1, 2, 3, 4}, 3);
   cache_.clear();
-  EXPECT_EQ(pool_.used_pages(), 3);
-  EXPECT_EQ(match->kv.pages(), 3);
+  EXPECT_EQ(pool_.used_pages().all(), 3);
+  EXPECT_EQ(match->kv.pages().all(), 3);
 }
 
 // What the header says, in a vector.
@@ -196,7 +196,7 @@ TEST_F(PrefixCacheTest, AgreesWithANaiveSearch) {
       ASSERT_EQ(cache_.snapshots(), naive.size());
     }
     cache_.clear();
-    ASSERT_EQ(pool_.used_pages(), 0);
+    ASSERT_EQ(pool_.used_pages().all(), 0);
   }
   EXPECT_GT(hits, 1000);
 }

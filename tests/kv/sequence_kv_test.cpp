@@ -22,14 +22,34 @@ TEST(SequenceKvTest, EveryGroupWritesTheSameEntries) {
   SequenceKv kv(geometry, pool);
   std::vector<PageCopy> copies;
   const KvWrite write{.text_from = 0, .text_to = 9, .summary_from = 0, .summary_to = 1};
-  EXPECT_EQ(kv.pages_to_write(write), 2 * (3 + 1));
+  EXPECT_EQ(kv.pages_to_write(write), (PageCounts{2 * (3 + 1), 0}));
   kv.prepare(write, copies);
-  EXPECT_EQ(kv.pages(), 8);
-  EXPECT_EQ(pool.used_pages(), 8);
+  EXPECT_EQ(kv.pages().all(), 8);
+  EXPECT_EQ(pool.used_pages().all(), 8);
   for (std::size_t group = 0; group < 2; ++group) {
     EXPECT_EQ(kv.text(group).pages().size(), 3U);
     EXPECT_EQ(kv.summary(group).pages().size(), 1U);
   }
+}
+
+TEST(SequenceKvTest, OnlyTextOfAFarGroupIsFar) {
+  KvGeometry geometry = two_groups(4);
+  geometry.groups[1].text_pages = PageKind::far;
+  PagePool pool(10, 10);
+  SequenceKv kv(geometry, pool);
+  std::vector<PageCopy> copies;
+  const KvWrite write{.text_from = 0, .text_to = 9, .summary_from = 0, .summary_to = 1};
+  EXPECT_EQ(kv.pages_to_write(write), (PageCounts{3 + 1 + 1, 3}));
+  kv.prepare(write, copies);
+  EXPECT_EQ(kv.pages(), (PageCounts{5, 3}));
+  for (const PageId page : kv.text(1).pages()) EXPECT_GE(page, 10);
+  for (const PageId page : kv.summary(1).pages()) EXPECT_LT(page, 10);
+  // What is shared and then written is copied to a page of the same kind.
+  SequenceKv other = kv.share();
+  other.prepare({.text_from = 9, .text_to = 10, .summary_from = 1, .summary_to = 1}, copies);
+  ASSERT_EQ(copies.size(), 2U);
+  for (const PageCopy& copy : copies) EXPECT_EQ(pool.kind_of(copy.from), pool.kind_of(copy.to));
+  EXPECT_EQ(pool.used_pages(), (PageCounts{5 + 1, 3 + 1}));
 }
 
 TEST(SequenceKvTest, GroupsAreTrimmedOneByOne) {
@@ -45,7 +65,7 @@ TEST(SequenceKvTest, GroupsAreTrimmedOneByOne) {
   EXPECT_EQ(kv.text(1).first_page(), 2);
   EXPECT_EQ(kv.text(1).pages().size(), 1U);
   EXPECT_EQ(kv.summary(1).pages().size(), 2U);
-  EXPECT_EQ(pool.used_pages(), 3 + 1 + 2);
+  EXPECT_EQ(pool.used_pages().all(), 3 + 1 + 2);
   // A track that was given back goes on where the sequence is.
   kv.prepare({.text_from = 9, .text_to = 9, .summary_from = 5, .summary_to = 6}, copies);
   EXPECT_EQ(kv.summary(0).first_page(), 1);
@@ -63,8 +83,8 @@ TEST(SequenceKvTest, TruncateKeepsTheBeginning) {
   EXPECT_EQ(kv.text(1).pages().size(), 2U);
   EXPECT_EQ(kv.summary(1).pages().size(), 1U);
   kv.truncate(0, 0);
-  EXPECT_EQ(kv.pages(), 0);
-  EXPECT_EQ(pool.used_pages(), 0);
+  EXPECT_EQ(kv.pages().all(), 0);
+  EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
 TEST(SequenceKvTest, EveryWayToEndGivesPagesBack) {
@@ -74,25 +94,25 @@ TEST(SequenceKvTest, EveryWayToEndGivesPagesBack) {
   {
     SequenceKv first(geometry, pool);
     first.prepare({.text_from = 0, .text_to = 7, .summary_from = 0, .summary_to = 2}, copies);
-    const std::int64_t pages = pool.used_pages();
+    const std::int64_t pages = pool.used_pages().all();
     SequenceKv second = first.share();
-    EXPECT_EQ(pool.used_pages(), pages);
+    EXPECT_EQ(pool.used_pages().all(), pages);
     first.release();
-    EXPECT_EQ(first.pages(), 0);
-    EXPECT_EQ(pool.used_pages(), pages);
+    EXPECT_EQ(first.pages().all(), 0);
+    EXPECT_EQ(pool.used_pages().all(), pages);
     SequenceKv third(std::move(second));
-    EXPECT_EQ(pool.used_pages(), pages);
+    EXPECT_EQ(pool.used_pages().all(), pages);
     SequenceKv fourth(geometry, pool);
     fourth.prepare({.text_from = 0, .text_to = 7, .summary_from = 0, .summary_to = 0}, copies);
     fourth = std::move(third);  // what it held goes back
-    EXPECT_EQ(pool.used_pages(), pages);
+    EXPECT_EQ(pool.used_pages().all(), pages);
     fourth.release();
-    EXPECT_EQ(pool.used_pages(), 0);
+    EXPECT_EQ(pool.used_pages().all(), 0);
     // A released sequence can be used again.
     fourth.prepare({.text_from = 0, .text_to = 1, .summary_from = 0, .summary_to = 0}, copies);
-    EXPECT_EQ(pool.used_pages(), 2);
+    EXPECT_EQ(pool.used_pages().all(), 2);
   }
-  EXPECT_EQ(pool.used_pages(), 0);
+  EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
 // pages_to_write() is exactly what prepare() takes, whatever is shared, and prepare() leaves no page that it will write
@@ -101,8 +121,10 @@ TEST(SequenceKvTest, TakesWhatItAnnounces) {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
-    const KvGeometry geometry = two_groups(random.between(1, 6));
-    PagePool pool(random.between(20, 120));
+    KvGeometry geometry = two_groups(random.between(1, 6));
+    const bool far = random.chance(0.5);
+    if (far) geometry.groups[0].text_pages = PageKind::far;
+    PagePool pool(random.between(20, 120), far ? random.between(10, 60) : 0);
     struct Held {
       SequenceKv kv;
       std::int64_t text = 0;
@@ -119,12 +141,12 @@ TEST(SequenceKvTest, TakesWhatItAnnounces) {
                           .text_to = one->text + random.below(9),
                           .summary_from = one->summary,
                           .summary_to = one->summary + random.below(4)};
-      const std::int64_t wanted = one->kv.pages_to_write(write);
-      if (wanted > pool.free_pages()) {
+      const PageCounts wanted = one->kv.pages_to_write(write);
+      if (!wanted.within(pool.free_pages())) {
         sequences.erase(one);
         continue;
       }
-      const std::int64_t before = pool.free_pages();
+      const PageCounts before = pool.free_pages();
       std::vector<PageCopy> copies;
       one->kv.prepare(write, copies);
       ASSERT_EQ(before - pool.free_pages(), wanted);
@@ -142,7 +164,7 @@ TEST(SequenceKvTest, TakesWhatItAnnounces) {
       one->summary = write.summary_to;
     }
     sequences.clear();
-    ASSERT_EQ(pool.used_pages(), 0);
+    ASSERT_EQ(pool.used_pages().all(), 0);
   }
 }
 

@@ -51,6 +51,7 @@ class Scenario {
   };
 
   static SchedulerOptions random_options(Random& random, const ModelSpec& spec);
+  static KvGeometry random_geometry(Random& random, const ModelSpec& spec);
   void plan_arrivals();
   void arrive();
   void cancel();
@@ -97,11 +98,20 @@ inline SchedulerOptions Scenario::random_options(Random& random, const ModelSpec
           .deterministic = random.chance(0.4)};
 }
 
+// Text of any groups in far pages, now and then.
+inline KvGeometry Scenario::random_geometry(Random& random, const ModelSpec& spec) {
+  KvGeometry geometry =
+      make_kv_geometry(spec.rule_of_layer, random.pick<std::int64_t>({1, 3, 5, 8, 16}), 1, 4, DType::bf16);
+  if (random.chance(0.6)) return geometry;
+  for (KvGroup& group : geometry.groups) group.text_pages = random.chance(0.6) ? PageKind::far : PageKind::near;
+  return geometry;
+}
+
 inline Scenario::Scenario(std::uint64_t seed)
     : random_(seed),
       spec_(random_spec(random_, static_cast<SpecKind>(seed % 5))),
       options_(random_options(random_, spec_)),
-      geometry_(make_kv_geometry(spec_.rule_of_layer, random_.pick<std::int64_t>({1, 3, 5, 8, 16}), 1, 4, DType::bf16)),
+      geometry_(random_geometry(random_, spec_)),
       plan_(spec_, geometry_, options_.summary_delay) {
   if (spec_.summary && random_.chance(0.3)) spec_.summary->text_positions = TextPositions::inner_chunk;
   plan_arrivals();
@@ -110,8 +120,8 @@ inline Scenario::Scenario(std::uint64_t seed)
 }
 
 inline std::string Scenario::description() const {
-  return fmt::format("{}, page {}, {} pages, piece {}, {} sequences, delay {}, cache {} at {}, deterministic {}",
-                     describe(spec_), geometry_.page_entries, pool_->total_pages(), options_.piece,
+  return fmt::format("{}, page {}, {} near and {} far pages, piece {}, {} sequences, delay {}, cache {} at {}, deterministic {}",
+                     describe(spec_), geometry_.page_entries, pool_->total_pages().near, pool_->total_pages().far, options_.piece,
                      options_.max_sequences, options_.summary_delay, options_.prefix_cache, options_.prefix_distance,
                      options_.deterministic);
 }
@@ -128,7 +138,7 @@ inline void Scenario::plan_arrivals() {
     std::int64_t shared, own, answer;
   };
   std::vector<Lengths> lengths;
-  std::int64_t peak = 0;
+  PageCounts peak;
   const bool small = random_.chance(0.4);
   for (std::int64_t i = random_.between(3, 14); i > 0; --i) {
     const Lengths of{random_.chance(0.6) ? random_.between(1, small ? 40 : 300) : 0,
@@ -137,10 +147,15 @@ inline void Scenario::plan_arrivals() {
                                                             : 100),
                      random_.between(0, 60)};
     lengths.push_back(of);
-    peak = std::max(peak, plan_.peak_pages(of.shared + of.own + of.answer, options_.piece));
+    const PageCounts needed = plan_.peak_pages(of.shared + of.own + of.answer, options_.piece);
+    peak = {std::max(peak.near, needed.near), std::max(peak.far, needed.far)};
     tokens_to_come_ += of.shared + of.own + of.answer;
   }
-  pool_ = std::make_unique<PagePool>(random_.chance(0.4) ? peak : peak + random_.below(2 * peak));
+  const auto enough = [&](std::int64_t pages) {
+    return pages == 0 || random_.chance(0.4) ? pages : pages + random_.below(2 * pages);
+  };
+  const std::int64_t near = enough(peak.near);
+  pool_ = std::make_unique<PagePool>(near, enough(peak.far));
   for (const Lengths& of : lengths) {
     const auto& shared = random_.pick(beginnings_);
     std::vector<std::int32_t> ids(shared.begin(), shared.begin() + of.shared);
@@ -178,7 +193,7 @@ inline void Scenario::run(Happened& happened) {
   if (!scheduler_->next().empty()) fail("a step without sequences");
   scheduler_->commit();
   scheduler_->cache().clear();
-  if (pool_->used_pages() != 0) fail("{} pages are held at the end", pool_->used_pages());
+  if (pool_->used_pages().all() != 0) fail("{} pages are held at the end", pool_->used_pages().all());
   happened.copies += model_->copied();
 }
 
@@ -199,7 +214,7 @@ inline void Scenario::cancel() {
 
 inline void Scenario::remove(Member& member) {
   scheduler_->remove(member.sequence);
-  if (member.sequence.kv.pages() != 0) fail("a removed sequence holds pages");
+  if (member.sequence.kv.pages().all() != 0) fail("a removed sequence holds pages");
   happened_->preemptions += member.sequence.preemptions;
   happened_->reused += member.sequence.reused;
   std::erase(order_, &member);
@@ -348,7 +363,7 @@ inline void Scenario::check_sizes(const std::vector<StepItem>& items) const {
 // Between steps each sequence holds what the plan says, and nothing else holds pages but the cache.
 inline void Scenario::check_memory() const {
   std::set<PageId> pages;
-  std::int64_t held = 0;
+  PageCounts held;
   for (const auto& member : live_) {
     const Sequence& sequence = member->sequence;
     const std::int64_t complete = spec_.chunk.complete(sequence.computed);
@@ -362,17 +377,20 @@ inline void Scenario::check_memory() const {
       pages.insert(sequence.kv.summary(group).pages().begin(), sequence.kv.summary(group).pages().end());
     }
   }
-  const auto distinct = static_cast<std::int64_t>(pages.size());
-  if (pool_->used_pages() < distinct) fail("pages are held and free");
+  PageCounts distinct;
+  for (const PageId page : pages) ++distinct.of(pool_->kind_of(page));
+  if (!distinct.within(pool_->used_pages())) fail("pages are held and free");
   if (scheduler_->cache().snapshots() == 0 && pool_->used_pages() != distinct) fail("pages are held by nobody");
   if (!options_.prefix_cache && distinct != held) fail("pages are shared without a cache");
 }
 
 inline void Scenario::check_pages(const Sequence& sequence) const {
   const bool owes = spec_.chunk.complete(sequence.computed) > sequence.summarised;
-  const std::int64_t planned = sequence.computed == 0 ? 0 : plan_.pages(sequence.computed);
-  if (owes ? sequence.kv.pages() > planned : sequence.kv.pages() != planned) {
-    fail("{} pages at {} tokens, planned are {}", sequence.kv.pages(), sequence.computed, planned);
+  const PageCounts planned = sequence.computed == 0 ? PageCounts{} : plan_.pages(sequence.computed);
+  const PageCounts held = sequence.kv.pages();
+  if (owes ? !held.within(planned) : held != planned) {
+    fail("{} near and {} far pages at {} tokens, planned are {} and {}", held.near, held.far, sequence.computed,
+         planned.near, planned.far);
   }
 }
 

@@ -74,7 +74,7 @@ class SchedulerTest : public testing::Test {
   ~SchedulerTest() override {
     for (Sequence& sequence : sequences_) scheduler_->remove(sequence);
     scheduler_->cache().clear();
-    EXPECT_EQ(pool_->used_pages(), 0);
+    EXPECT_EQ(pool_->used_pages().all(), 0);
   }
 
   // Ids first, first + 1, ...
@@ -156,7 +156,7 @@ TEST_F(SchedulerTest, AnAbandonedStepIsComputedAgain) {
   add(5);
   scheduler_->next();
   scheduler_->abandon();
-  EXPECT_EQ(pool_->used_pages(), 0);
+  EXPECT_EQ(pool_->used_pages().all(), 0);
   EXPECT_EQ(scheduler_->waiting(), 3U);
   const std::vector<StepItem>& items = scheduler_->next();
   ASSERT_EQ(items.size(), 3U);

@@ -30,7 +30,7 @@ class ShadowModel {
         geometry_(geometry),
         pool_(pool),
         deterministic_(deterministic),
-        memory_(static_cast<std::size_t>(pool.total_pages() * geometry.page_entries), 0) {}
+        memory_(static_cast<std::size_t>(pool.total_pages().all() * geometry.page_entries), 0) {}
 
   // Computes a step as a decoder would: copies, writes, reads. Throws Error when anything is not as it must be. The
   // result: for each item the indices of the ids whose logits it gave.
@@ -108,6 +108,8 @@ class ShadowModel {
     if (decoded.size() != rows.size()) fail("group {}: runs cover {} of {} rows", group, decoded.size(), rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::int64_t slot = inputs.slots[group][i];
+      const PageKind kind = rows[i].summary ? PageKind::near : geometry_.groups[group].text_pages;
+      if (pool_.kind_of(static_cast<PageId>(slot / geometry_.page_entries)) != kind) fail("row {}: wrong kind", i);
       const std::int32_t holders = pool_.holders(static_cast<PageId>(slot / geometry_.page_entries));
       if (holders != 1) fail("row {} writes to a page that {} hold", i, holders);
       const Sequence& sequence = *rows[i].sequence;

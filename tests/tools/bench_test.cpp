@@ -151,6 +151,8 @@ TEST(BenchLongTest, CsvHasTheSameColumnsInEveryRow) {
                                              "gflops",
                                              "share_of_peak",
                                              "kv_bytes",
+                                             "kv_device_bytes",
+                                             "kv_far_bytes",
                                              "peak_memory_bytes",
                                              "read_bandwidth_gbs_before",
                                              "read_bandwidth_gbs_after",

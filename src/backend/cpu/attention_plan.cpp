@@ -31,6 +31,15 @@ std::int64_t cut(std::int64_t count, std::int64_t index, std::int64_t parts) {
   return count * index / parts;
 }
 
+TrackKeys keys_of(const KvView& kv, std::int64_t head) {
+  const std::int64_t offset = head * kv.page_entries * kv.head_dim * size_of(kv.type);
+  return {.near = kv.base + kv.layer_offset + offset,
+          .page_bytes = kv.page_bytes,
+          .near_pages = kv.near_pages,
+          .far = kv.far_base == nullptr ? nullptr : kv.far_base + offset,
+          .far_page_bytes = kv.far_page_bytes};
+}
+
 }  // namespace
 
 AttentionPlan::Tile AttentionPlan::tile_of(const RowRun& run, std::int64_t first_row, std::int64_t rows) const {
@@ -172,9 +181,8 @@ AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, flo
           .list = in_place != nullptr ? args.picked_list + in_place->first_page * kv.page_entries : nullptr,
           .queries = {own_queries ? args.picked_q + tile.first_row * width + first_dimension : q, q},
           .query_strides = {own_queries ? width : args.q_stride, args.q_stride},
-          .keys = {summary_kv.key(0, first_head, 0), kv.key(0, first_head, 0)},
-          .page_bytes = {summary_kv.page_bytes, kv.page_bytes},
-          .head_bytes = kv.key(0, 1, 0) - kv.key(0, 0, 0),
+          .keys = {keys_of(summary_kv, first_head), keys_of(kv, first_head)},
+          .head_bytes = kv.page_entries * kv.head_dim * size_of(kv.type),
           .value_offset = kv.value_offset,
           .page_entries = kv.page_entries,
           .type = type_,

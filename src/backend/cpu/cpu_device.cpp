@@ -18,6 +18,9 @@ class CpuDevice final : public Device {
     return fmt::format("cpu ({}, {} thread{})", ops_.kernels().name, threads, threads == 1 ? "" : "s");
   }
   Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    return allocate_far_host(bytes, file);
+  }
   Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
   Ops& ops() override { return ops_; }
   DeviceSpeed measure() override { return measure_host(speed_loops(), ops_.pool()); }

@@ -135,6 +135,16 @@ struct TrackTable {
   std::int64_t first_page;
 };
 
+// Where the keys of a track lie, for one KV head: those of page 0, if that is a near page, and of the first far page
+// (KvView).
+struct TrackKeys {
+  const std::byte* near;
+  std::int64_t page_bytes;
+  std::int64_t near_pages;
+  const std::byte* far;
+  std::int64_t far_page_bytes;
+};
+
 // Attention adds up each segment of a track, at absolute entry numbers, by itself and then the segments in order, so
 // that workers can share a row's entries and its bits do not depend on how.
 constexpr std::int64_t attention_segment = 256;  // entries
@@ -158,8 +168,7 @@ struct AttentionTile {
   const std::int32_t* list;  // entries of the summary track as entries of its table; or null: they are the same
   const float* queries[2];   // q of each track
   std::int64_t query_strides[2];
-  const std::byte* keys[2];  // of page 0 and the first KV head
-  std::int64_t page_bytes[2];
+  TrackKeys keys[2];  // of the first KV head
   std::int64_t head_bytes;
   std::int64_t value_offset;
   std::int64_t page_entries;

@@ -31,6 +31,12 @@ class CudaDevice final : public Device {
     return DeviceMemory{.total = static_cast<std::int64_t>(total), .free = static_cast<std::int64_t>(free)};
   }
   Buffer allocate(std::int64_t bytes) override { return allocate_device(stream_, bytes); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    if (!file.empty()) {
+      fail("'{}', expected no file: what is far from a GPU is the host's memory", file.string());
+    }
+    return allocate_mapped(stream_, bytes);
+  }
   Buffer adopt(const HostTensor& tensor) override {
     Buffer buffer = allocate_device(stream_, tensor.view.bytes());
     ops_.to_device(buffer.as<void>(), tensor.view.data, tensor.view.bytes());

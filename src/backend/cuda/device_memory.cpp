@@ -6,6 +6,7 @@
 #include "backend/cuda/check.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "device/host_memory.h"
 
 namespace precis::cuda {
 namespace {
@@ -51,6 +52,26 @@ Buffer allocate_device(const std::shared_ptr<Stream>& stream, std::int64_t bytes
                                         cudaFree(old);
                                       }),
                 bytes);
+}
+
+Buffer allocate_mapped(const std::shared_ptr<Stream>& stream, std::int64_t bytes) {
+  PRECIS_CHECK(bytes >= 0, "{}", bytes);
+  void* memory = nullptr;
+  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
+  if (const cudaError_t status = cudaHostAlloc(&memory, size, cudaHostAllocMapped); status != cudaSuccess) {
+    cudaGetLastError();
+    if (is_lasting(status)) check(status, "cudaHostAlloc");
+    fail("cuda: cannot allocate {} of pinned host memory: {}, {} are available",
+         shown_bytes(static_cast<double>(bytes)), cudaGetErrorString(status),
+         shown_bytes(static_cast<double>(available_host_memory())));
+  }
+  std::shared_ptr<void> kept(memory, [stream](void* old) {
+    cudaStreamSynchronize(stream->get());  // as above
+    cudaFreeHost(old);
+  });
+  void* address = nullptr;
+  check(cudaHostGetDevicePointer(&address, memory, 0), "cudaHostGetDevicePointer");
+  return Buffer(std::shared_ptr<void>(std::move(kept), address), bytes);
 }
 
 std::shared_ptr<std::byte> allocate_pinned(std::int64_t bytes) {

@@ -30,6 +30,10 @@ class Stream {
 // that names the bytes asked for and those free.
 Buffer allocate_device(const std::shared_ptr<Stream>& stream, std::int64_t bytes);
 
+// `bytes` of the host's memory, which stay there, that the GPU's kernels read and write across the bus; at their
+// address for the GPU. Otherwise as above.
+Buffer allocate_mapped(const std::shared_ptr<Stream>& stream, std::int64_t bytes);
+
 // `bytes` of host memory that the GPU can copy from and to while the host goes on.
 std::shared_ptr<std::byte> allocate_pinned(std::int64_t bytes);
 

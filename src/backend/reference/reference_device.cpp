@@ -32,6 +32,9 @@ class ReferenceDevice final : public Device {
  public:
   std::string description() const override { return "reference (scalar, 1 thread)"; }
   Buffer allocate(std::int64_t bytes) override { return allocate_host(bytes); }
+  Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
+    return allocate_far_host(bytes, file);
+  }
   Buffer adopt(const HostTensor& tensor) override { return adopt_host(tensor); }
   Ops& ops() override { return ops_; }
   DeviceSpeed measure() override { return measure_host(loops, alone_); }
