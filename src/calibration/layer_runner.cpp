@@ -64,7 +64,8 @@ void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const La
   // Every row goes to the layer's end, as if its logits were wanted.
   step.inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : step.inputs.rows()));
   std::iota(step.inputs.logit_rows.begin(), step.inputs.logit_rows.end(), 0);
-  decoder_->collect(decoder_->launch(step.inputs, {.near = pool_.as()}), [](std::size_t, RowLogits&) {});
+  decoder_->collect(decoder_->launch(step.inputs, {.near = pool_.as(), .pages = pages_.total_pages()}),
+                    [](std::size_t, RowLogits&) {});
 }
 
 }  // namespace precis

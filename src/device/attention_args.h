@@ -13,23 +13,23 @@
 
 namespace precis {
 
-// One layer's part of the page pool. A page holds `page_entries` entries of every layer of one group; within the page a
-// layer has K [kv_heads, page_entries, head_dim], then V of the same shape, and then, where models select, k'
-// [page_entries, short_dim].
+// One layer's part of the page pool. A page holds `page_entries` entries of every layer of one group: of each layer K
+// [kv_heads, page_entries, head_dim], then V of the same shape. A layer's parts of all pages lie side by side, and so
+// do, where models select, their k' [page_entries, short_dim]: what is read of far-apart pages is near in memory.
 //
 // Pages from `near_pages` on are *far*: K and V of their entries lie in far memory (Device::allocate_far), in the same
 // order, and their k' in the device's own memory, those of a layer side by side.
 struct KvView {
   std::byte* base = nullptr;      // the pool's near pages
-  std::int64_t page_bytes = 0;    // from one page to the next
-  std::int64_t layer_offset = 0;  // from a page's start to this layer's K
+  std::int64_t page_bytes = 0;    // from a layer's part of one page to that of the next
+  std::int64_t layer_offset = 0;  // from `base` to this layer's K in page 0
   std::int64_t value_offset = 0;  // from K to V
   std::int64_t page_entries = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  DType type = DType::bf16;       // f32, bf16 or f8_e4m3
-  std::int64_t short_offset = 0;  // from K to k'
-  std::int64_t short_dim = 0;     // of k'; 0: there is none
+  DType type = DType::bf16;         // f32, bf16 or f8_e4m3
+  std::byte* near_short = nullptr;  // this layer's k' of the near pages: [near pages, page_entries, short_dim]
+  std::int64_t short_dim = 0;       // of k'; 0: there is none
   std::int64_t near_pages = std::numeric_limits<std::int64_t>::max();
   std::byte* far_base = nullptr;    // this layer's K in the first far page
   std::int64_t far_page_bytes = 0;  // from one far page to the next
@@ -52,7 +52,7 @@ struct KvView {
   // Address of an entry's k'.
   constexpr std::byte* short_key(std::int64_t page, std::int64_t entry) const {
     const std::int64_t bytes = short_dim * (short_type() == DType::f32 ? 4 : 2);
-    return page < near_pages ? keys(page) + short_offset + entry * bytes
+    return page < near_pages ? near_short + (page * page_entries + entry) * bytes
                              : short_base + ((page - near_pages) * page_entries + entry) * bytes;
   }
 };

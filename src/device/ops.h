@@ -152,10 +152,13 @@ struct PageCopy {
   std::int32_t to;
 };
 
+// Pages' parts, of which each page has one in each of `arrays` arrays.
 struct CopyPagesArgs {
-  std::byte* base;
-  std::int64_t page_bytes;
-  std::span<const PageCopy> copies;  // host memory
+  std::byte* base = nullptr;
+  std::int64_t page_bytes = 0;            // of a part
+  std::span<const PageCopy> copies = {};  // host memory
+  std::int64_t arrays = 1;
+  std::int64_t array_bytes = 0;  // from one array to the next
 };
 
 class Ops {

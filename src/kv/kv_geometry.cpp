@@ -7,44 +7,29 @@
 #include "base/error.h"
 
 namespace precis {
-namespace {
-
-// Of a layer's part of a page: what devices read at once.
-constexpr std::int64_t alignment = 16;
-
-}  // namespace
-
-std::int64_t KvGeometry::layer_bytes() const {
-  // Without k' as it is, whatever the sizes: no room between layers.
-  const std::int64_t plain = page_entries * entry_bytes();
-  if (short_dim == 0 || !near_short) return plain;
-  return (plain + page_entries * short_bytes() + alignment - 1) / alignment * alignment;
-}
 
 KvView KvGeometry::picked_view(std::byte* base) const {
   KvGeometry alone = *this;
   alone.short_dim = 0;
-  KvView view = alone.view({.near = base}, 0);
-  view.page_bytes = alone.layer_bytes();
-  return view;
+  return alone.view({.near = base}, 0);
 }
 
 KvView KvGeometry::view(const KvMemory& memory, std::int64_t index) const {
   const std::int64_t half = page_entries * kv_heads * head_dim * size_of(type);
   KvView view{.base = memory.near,
-              .page_bytes = page_bytes(),
-              .layer_offset = index * layer_bytes(),
+              .page_bytes = layer_bytes(),
+              .layer_offset = index * memory.pages.near * layer_bytes(),
               .value_offset = half,
               .page_entries = page_entries,
               .kv_heads = kv_heads,
               .head_dim = head_dim,
               .type = type,
-              .short_offset = 2 * half,
+              .near_short = near_short_keys(memory, index),
               .short_dim = short_dim};
   if (memory.far == nullptr) return view;
   view.near_pages = memory.pages.near;
-  view.far_base = memory.far + index * page_entries * entry_bytes();
-  view.far_page_bytes = far_page_bytes();
+  view.far_base = memory.far + index * memory.pages.far * layer_bytes();
+  view.far_page_bytes = layer_bytes();
   view.short_base = far_short_keys(memory, index);
   return view;
 }

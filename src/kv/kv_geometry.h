@@ -20,9 +20,9 @@ struct KvGroup {
 
 // Where a pool's pages lie. Without far pages `near` alone is there.
 struct KvMemory {
-  std::byte* near = nullptr;        // [pages.near, page_bytes]
-  std::byte* far = nullptr;         // [pages.far, far_page_bytes]
-  std::byte* short_keys = nullptr;  // of far pages, a device's own memory: [layers of a group, pages.far, ...]
+  std::byte* near = nullptr;        // [layers of a group, pages.near, K and V], then [layers, pages.near, k']
+  std::byte* far = nullptr;         // [layers of a group, pages.far, K and V]
+  std::byte* short_keys = nullptr;  // of far pages, a device's own memory: [layers of a group, pages.far, k']
   PageCounts pages = {};
 };
 
@@ -40,15 +40,18 @@ struct KvGeometry {
   // Its k'.
   std::int64_t short_bytes() const { return short_dim * size_of(KvView{.type = type}.short_type()); }
   std::int64_t layers_per_group() const { return static_cast<std::int64_t>(groups.front().layers.size()); }
+  // Of one layer: K and V of a page, and its k'.
+  std::int64_t layer_bytes() const { return page_entries * entry_bytes(); }
+  std::int64_t short_page_bytes() const { return page_entries * short_bytes(); }
   // Of a near page.
-  std::int64_t page_bytes() const { return layers_per_group() * layer_bytes(); }
+  std::int64_t page_bytes() const {
+    return layers_per_group() * (layer_bytes() + (near_short ? short_page_bytes() : 0));
+  }
   // Of a far page, in far memory.
-  std::int64_t far_page_bytes() const { return layers_per_group() * page_entries * entry_bytes(); }
-  // Of a far page's k' in one layer.
-  std::int64_t far_short_bytes() const { return page_entries * short_bytes(); }
+  std::int64_t far_page_bytes() const { return layers_per_group() * layer_bytes(); }
   // What pages take of a device's own memory, and of far memory.
   std::int64_t device_bytes(const PageCounts& pages) const {
-    return pages.near * page_bytes() + pages.far * layers_per_group() * far_short_bytes();
+    return pages.near * page_bytes() + pages.far * layers_per_group() * short_page_bytes();
   }
   std::int64_t far_bytes(const PageCounts& pages) const { return pages.far * far_page_bytes(); }
 
@@ -56,13 +59,13 @@ struct KvGeometry {
   KvView view(const KvMemory& memory, std::int64_t index) const;
   // Pages of one layer's K and V alone, for what was picked.
   KvView picked_view(std::byte* base) const;
-  // The k' of far pages in that layer.
-  std::byte* far_short_keys(const KvMemory& memory, std::int64_t index) const {
-    return memory.short_keys + index * memory.pages.far * far_short_bytes();
+  // The k' of near and of far pages in that layer.
+  std::byte* near_short_keys(const KvMemory& memory, std::int64_t index) const {
+    return memory.near + memory.pages.near * (layers_per_group() * layer_bytes() + index * short_page_bytes());
   }
-
- private:
-  std::int64_t layer_bytes() const;  // of a near page
+  std::byte* far_short_keys(const KvMemory& memory, std::int64_t index) const {
+    return memory.short_keys + index * memory.pages.far * short_page_bytes();
+  }
 };
 
 // `rule_of_layer`: for each layer the index of its rule. Group size is the largest that divides every rule's layers.

@@ -89,12 +89,14 @@ void Decoder::copy_pages(std::span<const PageCopy> copies, const KvMemory& memor
       far.push_back({copy.from - first, copy.to - first});
     }
   }
-  if (!near.empty()) ops_.copy_pages({memory.near, geometry_.page_bytes(), near});
-  if (far.empty()) return;
-  ops_.copy_pages({memory.far, geometry_.far_page_bytes(), far});
-  for (std::int64_t index = 0; index < geometry_.layers_per_group(); ++index) {
-    ops_.copy_pages({geometry_.far_short_keys(memory, index), geometry_.far_short_bytes(), far});
-  }
+  const auto copy_parts = [&](std::byte* base, std::int64_t bytes, std::int64_t pages, std::span<const PageCopy> of) {
+    if (bytes > 0 && !of.empty()) ops_.copy_pages({base, bytes, of, geometry_.layers_per_group(), pages * bytes});
+  };
+  const std::int64_t short_bytes = geometry_.short_page_bytes();
+  copy_parts(memory.near, geometry_.layer_bytes(), memory.pages.near, near);
+  if (geometry_.near_short) copy_parts(geometry_.near_short_keys(memory, 0), short_bytes, memory.pages.near, near);
+  copy_parts(memory.far, geometry_.layer_bytes(), memory.pages.far, far);
+  copy_parts(memory.short_keys, short_bytes, memory.pages.far, far);
 }
 
 std::vector<std::int32_t> Decoder::drawn_places() const {

@@ -561,11 +561,12 @@ TEST_P(CpuOpsTest, DrawMatches) {
 }
 
 TEST_P(CpuOpsTest, PagesAreCopied) {
-  std::vector<float> start = random_.normals(5 * 16);
+  std::vector<float> start = random_.normals(12 * 16);
   const auto solve = [&](Ops& ops) {
     std::vector<float> pool = start;
     const PageCopy copies[] = {{0, 3}, {3, 1}, {4, 0}};
-    ops.copy_pages({reinterpret_cast<std::byte*>(pool.data()), 64, copies});
+    // Two pages' parts, 5 of each, with something behind each 5.
+    ops.copy_pages({reinterpret_cast<std::byte*>(pool.data()), 64, copies, 2, 6 * 64});
     return pool;
   };
   expect_same_bits(solve(ops_), solve(reference_));

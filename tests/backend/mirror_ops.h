@@ -107,12 +107,12 @@ class MirrorOps final : public Ops {
       pages = std::max(pages, args.slots[row] / args.kv.page_entries + 1);
     }
     KeepShortArgs on_device = args;
-    Mirror pool(*this, args.kv.base, pages * args.kv.page_bytes);
+    Mirror short_keys(*this, args.kv.near_short, pages * short_page_bytes(args.kv));
     on_device.x = copy(args.x, args.rows * args.kv.short_dim);
     on_device.slots = copy(args.slots, args.rows);
-    on_device.kv.base = pool.device();
+    on_device.kv.near_short = short_keys.device();
     ops_.keep_short(on_device);
-    finish({&pool});
+    finish({&short_keys});
   }
 
   void select(const SelectArgs& args) override {
@@ -120,7 +120,8 @@ class MirrorOps final : public Ops {
     SelectArgs on_device = args;
     Mirror list(*this, args.list, listed(args.runs, args.kv.page_entries));
     on_device.q = copy(args.q, picks.rows * args.kv.short_dim);
-    on_device.kv.base = copy_pool(args.kv, picks.pages);
+    on_device.kv.near_short =
+        const_cast<std::byte*>(copy<std::byte>(args.kv.near_short, picks.pages * short_page_bytes(args.kv)));
     on_device.runs = picks.runs;
     on_device.device_runs = picks.on_device;
     on_device.list = list.device();
@@ -265,7 +266,7 @@ class MirrorOps final : public Ops {
     std::int64_t pages = 0;
     for (const PageCopy& page : args.copies) pages = std::max<std::int64_t>(pages, std::max(page.from, page.to) + 1);
     CopyPagesArgs on_device = args;
-    Mirror pool(*this, args.base, pages * args.page_bytes);
+    Mirror pool(*this, args.base, (args.arrays - 1) * args.array_bytes + pages * args.page_bytes);
     on_device.base = pool.device();
     ops_.copy_pages(on_device);
     finish({&pool});
@@ -304,6 +305,10 @@ class MirrorOps final : public Ops {
     }
     copied.on_device = copy(copied.runs.data(), static_cast<std::int64_t>(copied.runs.size()));
     return copied;
+  }
+
+  static std::int64_t short_page_bytes(const KvView& kv) {
+    return kv.page_entries * kv.short_dim * size_of(kv.short_type());
   }
 
   std::byte* copy_pool(const KvView& kv, std::int64_t pages) {

@@ -55,17 +55,15 @@ class SelectProblem {
       : head_dim(head_size), random_(random), page_entries_(page_entries), dim_(dim) {
     const std::int64_t half = kv_heads * page_entries * head_dim * size_of(type);
     kv_ = {.base = nullptr,
-           .page_bytes = 2 * half + 4 * page_entries * dim,
+           .page_bytes = 2 * half,
            .layer_offset = 0,
            .value_offset = half,
            .page_entries = page_entries,
            .kv_heads = kv_heads,
            .head_dim = head_dim,
            .type = type,
-           .short_offset = 2 * half,
            .short_dim = dim};
     picked_ = kv_;
-    picked_.page_bytes = 2 * half;
     picked_.short_dim = 0;
   }
 
@@ -98,9 +96,11 @@ class SelectProblem {
       runs[run].track = {tables_[run].data(), 0, static_cast<std::int32_t>(tables_[run].size())};
     }
     pool_.resize(static_cast<std::size_t>(pages_ * kv_.page_bytes));
+    short_keys_.resize(static_cast<std::size_t>(pages_ * page_entries_ * dim_ * size_of(kv_.short_type())));
     picks_.resize(static_cast<std::size_t>(picked_pages_ * picked_.page_bytes));
     list.resize(static_cast<std::size_t>(picked_pages_ * page_entries_), -1);
     kv_.base = pool_.data();
+    kv_.near_short = short_keys_.data();
     picked_.base = picks_.data();
     for (std::int64_t page = 0; page < pages_; ++page) {
       for (std::int64_t entry = 0; entry < page_entries_; ++entry) fill_entry(page, entry);
@@ -161,6 +161,7 @@ class SelectProblem {
   std::int64_t picked_pages_ = 0;
   std::vector<std::vector<std::int32_t>> tables_;
   std::vector<std::byte> pool_;
+  std::vector<std::byte> short_keys_;
   std::vector<std::byte> picks_;
 };
 

@@ -67,7 +67,7 @@ TEST(KvGeometryTest, ViewsOfAPageDoNotOverlap) {
     std::vector<std::byte> memory(static_cast<std::size_t>(2 * geometry.page_bytes()));
     std::set<std::ptrdiff_t> starts;
     for (std::int64_t layer = 0; layer < 3; ++layer) {
-      const KvView view = geometry.view({.near = memory.data()}, layer);
+      const KvView view = geometry.view({.near = memory.data(), .pages = {2, 0}}, layer);
       for (std::int64_t page = 0; page < 2; ++page) {
         for (std::int64_t head = 0; head < 2; ++head) {
           for (std::int64_t entry = 0; entry < 5; ++entry) {
@@ -75,7 +75,7 @@ TEST(KvGeometryTest, ViewsOfAPageDoNotOverlap) {
             for (const std::byte* at : {key, key + view.value_offset}) {
               const std::ptrdiff_t offset = at - memory.data();
               EXPECT_EQ(offset % (4 * size_of(type)), 0);
-              EXPECT_EQ(offset / geometry.page_bytes(), page);
+              EXPECT_EQ(offset / geometry.layer_bytes(), 2 * layer + page);
               EXPECT_TRUE(starts.insert(offset).second);
             }
           }

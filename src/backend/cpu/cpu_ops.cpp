@@ -175,8 +175,11 @@ void CpuOps::draw(const DrawArgs& args) {
 
 void CpuOps::copy_pages(const CopyPagesArgs& args) {
   for (const PageCopy& copy : args.copies) {  // in order: a page may be both a source and, before, a destination
-    std::memcpy(args.base + copy.to * args.page_bytes, args.base + copy.from * args.page_bytes,
-                static_cast<std::size_t>(args.page_bytes));
+    for (std::int64_t array = 0; array < args.arrays; ++array) {
+      std::byte* pages = args.base + array * args.array_bytes;
+      std::memcpy(pages + copy.to * args.page_bytes, pages + copy.from * args.page_bytes,
+                  static_cast<std::size_t>(args.page_bytes));
+    }
   }
 }
 

@@ -317,11 +317,12 @@ __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks
   const Stretches stretches(batch.bounds[at.row()]);
   if (at.slot >= stretches.count) return wait_for_previous();
   const Tracks tracks(batch, at.piece, run, at.kv_head);
-  // What was picked is not known yet.
   if constexpr (!Tracks::picks) prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
   if (threadIdx.x == 0) ring.make();
   __syncthreads();
   wait_for_previous();
+  // What was picked is known now.
+  if constexpr (Tracks::picks) prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   int turn = 0;
   for (int in_group = 0; in_group < group; in_group += most_split_heads) {

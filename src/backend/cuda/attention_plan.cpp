@@ -107,6 +107,7 @@ AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {
 
 void AttentionPlan::make(const AttentionArgs& args) {
   PRECIS_CHECK(args.device_runs != nullptr && args.heads % args.kv.kv_heads == 0);
+  PRECIS_CHECK(args.kv.far_base == nullptr || args.kv.far_page_bytes == args.kv.page_bytes);
   splits_.clear();
   tiles_.clear();
   partial_floats_ = 0;
@@ -233,6 +234,7 @@ void AttentionPlan::finish_tiles(const AttentionArgs& args) {
       widen.picked = args.picked;
       widen.to = args.kv;
       widen.to.type = DType::bf16;
+      widen.to.far_base = nullptr;
       widen.to.page_bytes = heads * widening_.page_bytes;
       widen.to.layer_offset = 0;
       widen.to.value_offset = widen.to.page_bytes / 2;

@@ -1,6 +1,8 @@
 // Where entries lie and which of them a row sees, for the attention kernels.
 #pragma once
 
+#include <climits>
+
 #include "backend/cuda/attention_plan.h"
 
 namespace precis::cuda {
@@ -19,22 +21,29 @@ struct TrackKeys {
         entry_bytes(static_cast<int>(kv.head_dim) * (kv.type == DType::f32    ? 4
                                                      : kv.type == DType::bf16 ? 2
                                                                               : 1)),
-        head(kv.base + kv.layer_offset + static_cast<std::int64_t>(kv_head) * kv.page_entries * entry_bytes) {}
+        near_pages(kv.far_base != nullptr ? static_cast<int>(kv.near_pages) : INT_MAX),
+        head(kv.base + kv.layer_offset + static_cast<std::int64_t>(kv_head) * kv.page_entries * entry_bytes),
+        far_head(kv.far_base + static_cast<std::int64_t>(kv_head) * kv.page_entries * entry_bytes) {}
 
   // Of an entry that somebody sees: no other has a page.
   __device__ const std::byte* key(int entry) const {
     const int page = shift >= 0 ? entry >> shift : entry / page_entries;
     const int in_page = entry - page * page_entries;
-    return head + __ldg(pages + (page - first_page)) * page_bytes + in_page * entry_bytes;
+    const int in_pool = __ldg(pages + (page - first_page));
+    const bool is_near = in_pool < near_pages;
+    return (is_near ? head : far_head) + (is_near ? in_pool : in_pool - near_pages) * page_bytes +
+           in_page * entry_bytes;
   }
 
   const std::int32_t* pages;
   int first_page;
   int page_entries;
   int shift;
-  std::int64_t page_bytes;
+  std::int64_t page_bytes;  // also of far pages
   int entry_bytes;
-  const std::byte* head;
+  int near_pages;
+  const std::byte* head;  // in page 0
+  const std::byte* far_head;
 };
 
 // A run's summary track, or what takes its place.

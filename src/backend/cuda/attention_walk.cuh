@@ -183,22 +183,25 @@ class PickedTracks {
 // Times that a warp takes entries which are fetched before the kernel before this one ends.
 constexpr int prefetched_times = 3;
 
-// Entries that this warp attends to first are on their way to the second-level cache while the kernel before this one
-// ends: also where that one still writes some of them.
-__device__ inline void prefetch_first(const RowTracks& tracks, const KvView& kv, const Stretches& stretches, int slot,
+// Entries that this warp attends to first are on their way to the second-level cache: while the kernel before this one
+// ends, also where that one still writes some of them.
+template <typename Tracks>
+__device__ inline void prefetch_first(const Tracks& tracks, const KvView& kv, const Stretches& stretches, int slot,
                                       int slots) {
   WarpWalk walk(stretches, slot, slots);
   for (int time = 0; time < prefetched_times && walk.stretch() < stretches.count; ++time, walk.advance()) {
     const WarpEntries& entries = walk.entries();
-    const EntryKeys keys = tracks.keys(entries);
+    const auto keys = tracks.keys(entries);
     const int entry_bytes = static_cast<int>(kv.head_dim) * (kv.type == DType::bf16 ? 2 : 1);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int index = 8 * half + group_lane();
-      if (!entries.sees(entries.first + index)) continue;
+      const bool seen = entries.sees(entries.first + index);
+      const std::byte* key = keys.at(index, seen);
+      if (!seen) continue;
       for (int at = 64 * quad_lane(); at < entry_bytes; at += 256) {
-        prefetch(keys.at(index, true) + at);
-        prefetch(keys.at(index, true) + kv.value_offset + at);
+        prefetch(key + at);
+        prefetch(key + kv.value_offset + at);
       }
     }
   }

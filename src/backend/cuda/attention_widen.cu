@@ -2,6 +2,7 @@
 #include "backend/cuda/attention_plan.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/f8.cuh"
+#include "backend/cuda/kv_address.cuh"
 #include "backend/cuda/tensor_core.cuh"
 
 namespace precis::cuda {
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(widen_threads) widen_kernel(const __grid_const
   if (page < 0) return;  // nobody sees it
   const std::int64_t head_bytes = args.from.page_entries * args.from.head_dim;
   const KvView& view = summary && run.picked ? args.picked : args.from;
-  const std::byte* from = view.base + page * view.page_bytes + view.layer_offset + args.first_head * head_bytes;
+  const std::byte* from = page_keys(view, page) + args.first_head * head_bytes;
   std::byte* to = args.to.base + (first + place) * args.to.page_bytes;
   const int eights = static_cast<int>(args.heads * head_bytes / 8);
   widen_side(from, to, eights);

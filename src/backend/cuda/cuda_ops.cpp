@@ -122,9 +122,11 @@ void CudaOps::gather(const GatherArgs& args) {
 
 void CudaOps::copy_pages(const CopyPagesArgs& args) {
   for (const PageCopy& copy : args.copies) {  // in order, as everything in the stream
-    check(cudaMemcpyAsync(args.base + copy.to * args.page_bytes, args.base + copy.from * args.page_bytes,
-                          static_cast<std::size_t>(args.page_bytes), cudaMemcpyDeviceToDevice, stream()),
-          "cudaMemcpyAsync of a page");
+    const auto width = static_cast<std::size_t>(args.page_bytes);
+    const auto pitch = static_cast<std::size_t>(std::max(args.array_bytes, args.page_bytes));
+    check(cudaMemcpy2DAsync(args.base + copy.to * args.page_bytes, pitch, args.base + copy.from * args.page_bytes,
+                            pitch, width, static_cast<std::size_t>(args.arrays), cudaMemcpyDefault, stream()),
+          "cudaMemcpy2DAsync of a page");
   }
 }
 

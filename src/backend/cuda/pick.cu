@@ -35,9 +35,8 @@ __global__ void __launch_bounds__(threads) keep_short_kernel(const __grid_consta
   wait_for_previous();
   if (slot < 0) return;
   const std::int64_t page = slot / args.kv.page_entries;
-  const std::int64_t entry = slot - page * args.kv.page_entries;
-  std::byte* of_layer = args.kv.base + page * args.kv.page_bytes + args.kv.layer_offset + args.kv.short_offset;
-  reinterpret_cast<Element*>(of_layer)[entry * dims + index % dims] = rounded<Element>(args.x[index]);
+  const auto in_page = static_cast<int>(slot - page * args.kv.page_entries);
+  short_key<Element>(args.kv, page, in_page)[index % dims] = rounded<Element>(args.x[index]);
 }
 
 // A turn by the angle from one position to another: of both, cosines and then sines.
@@ -70,8 +69,7 @@ struct PickKernelArgs {
 };
 
 __device__ inline std::byte* entry_at(const KvView& kv, std::int64_t page, int head, int in_page, int entry_bytes) {
-  return kv.base + page * kv.page_bytes + kv.layer_offset +
-         (static_cast<std::int64_t>(head) * kv.page_entries + in_page) * entry_bytes;
+  return page_keys(kv, page) + (static_cast<std::int64_t>(head) * kv.page_entries + in_page) * entry_bytes;
 }
 
 // Bytes of an entry that a lane copies at once: entries are whole 8 bytes.

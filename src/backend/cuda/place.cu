@@ -3,6 +3,7 @@
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/kv_address.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 
@@ -87,7 +88,7 @@ __device__ inline std::byte* entry_of(const KvView& kv, std::int64_t slot, std::
   const std::uint32_t page = static_cast<std::uint32_t>(at) / entries;
   const std::uint32_t entry = static_cast<std::uint32_t>(at) - page * entries;
   const std::int64_t element_bytes = kv.type == DType::f32 ? 4 : kv.type == DType::bf16 ? 2 : 1;
-  return kv.base + page * kv.page_bytes + kv.layer_offset + (is_value ? kv.value_offset : 0) +
+  return page_keys(kv, page) + (is_value ? kv.value_offset : 0) +
          (kv_head * kv.page_entries + entry) * kv.head_dim * element_bytes;
 }
 

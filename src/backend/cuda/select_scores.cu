@@ -64,13 +64,13 @@ struct ShortChunk {
 };
 
 __device__ inline bool has_whole_chunks(const KvView& kv) {
-  return kv.short_dim % chunk_dims == 0 && (kv.page_bytes | kv.layer_offset | kv.short_offset) % 16 == 0;
+  return kv.short_dim % chunk_dims == 0;
 }
 
 constexpr int one_warps = 8;
 constexpr int one_threads = one_warps * warp_lanes;
 // Entries of a warp, one after the other for each team.
-constexpr int warp_choices = 32;
+constexpr int warp_choices = 16;
 constexpr int one_choices = one_warps * warp_choices;
 
 // Grid: (blocks of entries, runs).

@@ -1,6 +1,7 @@
 // Runs that pick, and where their k' lie, for the kernels of selective attention.
 #pragma once
 
+#include "backend/cuda/kv_address.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "device/select_args.h"
 
@@ -31,8 +32,7 @@ struct EntryPlace {
 
 template <typename Element>
 __device__ inline const Element* short_key_of(const KvView& kv, const EntryPlace& at) {
-  const std::byte* of_layer = kv.base + at.page * kv.page_bytes + kv.layer_offset + kv.short_offset;
-  return reinterpret_cast<const Element*>(of_layer) + at.in_page * kv.short_dim;
+  return short_key<Element>(kv, at.page, at.in_page);
 }
 
 // What is no number counts as minus infinity.

@@ -255,7 +255,10 @@ void ReferenceOps::draw(const DrawArgs& args) {
 
 void ReferenceOps::copy_pages(const CopyPagesArgs& args) {
   for (const PageCopy& copy : args.copies) {
-    std::copy_n(args.base + copy.from * args.page_bytes, args.page_bytes, args.base + copy.to * args.page_bytes);
+    for (std::int64_t array = 0; array < args.arrays; ++array) {
+      std::byte* pages = args.base + array * args.array_bytes;
+      std::copy_n(pages + copy.from * args.page_bytes, args.page_bytes, pages + copy.to * args.page_bytes);
+    }
   }
 }
 
