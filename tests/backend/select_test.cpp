@@ -93,7 +93,15 @@ class SelectProblem {
       for (std::int32_t& page : tables_[run]) page = *next++;
       runs[run].track = {tables_[run].data(), 0, static_cast<std::int32_t>(tables_[run].size())};
     }
-    pool_.resize(static_cast<std::size_t>(pages_ * kv_.page_bytes));
+    // Some of the pages are far: in an order of their own, and no k' in them.
+    kv_.near_pages = random_.between(0, 2) == 0 ? pages_ : random_.between(0, pages_);
+    kv_.far_page_bytes = 2 * kv_.value_offset + 64;
+    const std::int64_t far_pages = pages_ - kv_.near_pages;
+    pool_.resize(static_cast<std::size_t>(std::max<std::int64_t>(kv_.near_pages * kv_.page_bytes, 1)));
+    far_.resize(static_cast<std::size_t>(far_pages * kv_.far_page_bytes));
+    short_keys_.resize(static_cast<std::size_t>(far_pages * 4 * page_entries_ * dim_));
+    kv_.far_base = far_.data();
+    kv_.short_base = short_keys_.data();
     picks_.resize(static_cast<std::size_t>(picked_pages_ * picked_.page_bytes));
     list.resize(static_cast<std::size_t>(picked_pages_ * page_entries_), -1);
     kv_.base = pool_.data();
@@ -157,6 +165,8 @@ class SelectProblem {
   std::int64_t picked_pages_ = 0;
   std::vector<std::vector<std::int32_t>> tables_;
   std::vector<std::byte> pool_;
+  std::vector<std::byte> far_;
+  std::vector<std::byte> short_keys_;
   std::vector<std::byte> picks_;
 };
 
