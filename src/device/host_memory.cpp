@@ -102,6 +102,8 @@ Buffer allocate_far_host(std::int64_t bytes, const std::filesystem::path& file) 
   const std::int64_t size = std::max<std::int64_t>(bytes, 1);
   nameless.reserve(size);
   void* memory = nameless.map(static_cast<std::size_t>(size));
+  // What is read lies far apart: what is beside it on the disk would take the place of what is wanted.
+  madvise(memory, static_cast<std::size_t>(size), MADV_RANDOM);
   return Buffer(std::shared_ptr<void>(memory, [size](void* old) { munmap(old, static_cast<std::size_t>(size)); }),
                 bytes);
 }
