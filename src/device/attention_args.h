@@ -31,14 +31,12 @@ struct KvView {
   std::byte* near_short = nullptr;  // this layer's k' of the near pages: [near pages, page_entries, short_dim]
   std::int64_t short_dim = 0;       // of k'; 0: there is none
   std::int64_t near_pages = std::numeric_limits<std::int64_t>::max();
-  std::byte* far_base = nullptr;    // this layer's K in the first far page
-  std::int64_t far_page_bytes = 0;  // from one far page to the next
+  std::byte* far_base = nullptr;    // this layer's K in the first far page; these are as far apart
   std::byte* short_base = nullptr;  // this layer's k' of the far pages: [far pages, page_entries, short_dim]
 
   // Where this layer's K of a page begins.
   constexpr std::byte* keys(std::int64_t page) const {
-    return page < near_pages ? base + page * page_bytes + layer_offset
-                             : far_base + (page - near_pages) * far_page_bytes;
+    return page < near_pages ? base + page * page_bytes + layer_offset : far_base + (page - near_pages) * page_bytes;
   }
   // Address of the key of `entry` (in the page) and head; dimensions are contiguous, entries of a head follow each
   // other. The value is value_offset further on.

@@ -46,20 +46,18 @@ class NamelessFile {
 
   // So that the disk cannot be full when a page is written: that would be a signal.
   void reserve(std::int64_t bytes) const {
-    if (::fallocate(file_, 0, 0, bytes) == 0) return;
-    const int why = errno;
+    const std::string wanted = shown_bytes(static_cast<double>(bytes));
     struct statvfs disk {};
-    const bool known = ::fstatvfs(file_, &disk) == 0;
-    const double free = known ? static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) : 0;
-    const bool fits = !known || static_cast<double>(bytes) <= free;
-    if (why == ENOSPC || (why == EOPNOTSUPP && !fits)) {
-      fail("{}: no room for {}: {} are free on its disk", path_.string(), shown_bytes(static_cast<double>(bytes)),
-           shown_bytes(free));
-    }
+    if (::fstatvfs(file_, &disk) != 0) fail("{}: {}", path_.string(), std::strerror(errno));
+    const double free = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+    // Asked first: a reservation that fails may fill the disk on its way.
+    bool fits = static_cast<double>(bytes) <= free;
+    if (fits && ::fallocate(file_, 0, 0, bytes) == 0) return;
+    if (fits && errno == ENOSPC) fits = false;
+    if (!fits) fail("{}: no room for {}: {} are free on its disk", path_.string(), wanted, shown_bytes(free));
     // A file system without reservations.
-    if (why == EOPNOTSUPP && ::ftruncate(file_, bytes) == 0) return;
-    fail("{}: cannot be made {} long: {}", path_.string(), shown_bytes(static_cast<double>(bytes)),
-         std::strerror(why == EOPNOTSUPP ? errno : why));
+    if (errno == EOPNOTSUPP && ::ftruncate(file_, bytes) == 0) return;
+    fail("{}: cannot be made {} long: {}", path_.string(), wanted, std::strerror(errno));
   }
 
   void* map(std::size_t bytes) const {
@@ -104,6 +102,8 @@ Buffer allocate_far_host(std::int64_t bytes, const std::filesystem::path& file) 
   const std::int64_t size = std::max<std::int64_t>(bytes, 1);
   nameless.reserve(size);
   void* memory = nameless.map(static_cast<std::size_t>(size));
+  // What is read lies far apart: what is beside it on the disk would take the place of what is wanted.
+  madvise(memory, static_cast<std::size_t>(size), MADV_RANDOM);
   return Buffer(std::shared_ptr<void>(memory, [size](void* old) { munmap(old, static_cast<std::size_t>(size)); }),
                 bytes);
 }

@@ -1,6 +1,8 @@
 #include "engine/engine_setup.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/log.h"
@@ -150,8 +152,10 @@ KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec) {
   return geometry;
 }
 
-PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvGeometry& geometry, const KvPlan& plan,
-                   std::int64_t kv_memory) {
+namespace {
+
+PoolSize find_pool_size(const EngineOptions& options, const ModelSpec& spec, const KvGeometry& geometry,
+                        const KvPlan& plan, std::int64_t kv_memory) {
   const std::int64_t context = wanted_context(options, spec);
   const PageCounts peak = plan.peak_pages(context, options.piece);
   const auto times = [](std::int64_t a, std::int64_t b) { return checked_mul(a, b, "KV pool"); };
@@ -176,6 +180,18 @@ PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const Kv
   log().warn("the context is {} tokens, of {} that the model was made for: more do not fit {} of KV memory", fits,
              context, shown_bytes(static_cast<double>(kv_memory)));
   return {fits, pages_in(kv_memory, geometry, plan.peak_pages(fits, options.piece), wanted.far)};
+}
+
+}  // namespace
+
+PoolSize size_pool(const EngineOptions& options, const ModelSpec& spec, const KvGeometry& geometry, const KvPlan& plan,
+                   std::int64_t kv_memory) {
+  const PoolSize size = find_pool_size(options, spec, geometry, plan, kv_memory);
+  if (!std::in_range<PageId>(size.pages.all())) {
+    fail("KV pool: {} pages, expected at most {}: fewer sequences or larger pages (page_entries)", size.pages.all(),
+         std::numeric_limits<PageId>::max());
+  }
+  return size;
 }
 
 SamplingOptions read_default_sampling(const std::optional<JsonView>& config) {

@@ -29,7 +29,6 @@ KvView KvGeometry::view(const KvMemory& memory, std::int64_t index) const {
   if (memory.far == nullptr) return view;
   view.near_pages = memory.pages.near;
   view.far_base = memory.far + index * memory.pages.far * layer_bytes();
-  view.far_page_bytes = layer_bytes();
   view.short_base = far_short_keys(memory, index);
   return view;
 }

@@ -410,16 +410,19 @@ TEST_P(CpuOpsTest, PlaceMatches) {
           for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<std::int64_t>(i);
           random_.shuffle(slots);
           for (std::int64_t& slot : slots) slot = random_.between(0, 4) == 0 ? -1 : slot;
+          const std::int64_t far_pages = random_.between(0, 1) == 0 ? random_.between(0, rows + 3) : 0;
           const auto solve = [&](Ops& ops) {
-            KvPool pool(shape, rows + 3);
+            KvPool pool(shape, rows + 3, far_pages);
             std::vector<float> placed = qkv;
             ops.place({placed.data(), blended ? own.data() : nullptr, first_summary, 0.6F,
                        norms ? weights.data() : nullptr, norms ? weights.data() + head_dim : nullptr, 1e-6F,
                        rotation.data(), slots.data(), pool.view, rows, shape.heads});
             const auto size = static_cast<std::size_t>(size_of(type));
-            for (std::size_t at = 0; at < pool.bytes.size(); at += size) {  // untouched NaNs as a number
-              const float value = stored(&pool.bytes[at], type);
-              placed.push_back(std::isnan(value) ? -1000 : value);
+            for (const std::vector<std::byte>& memory : {pool.bytes, pool.far}) {
+              for (std::size_t at = 0; at + size <= memory.size(); at += size) {  // untouched NaNs as a number
+                const float value = stored(&memory[at], type);
+                placed.push_back(std::isnan(value) ? -1000 : value);
+              }
             }
             return placed;
           };
@@ -485,7 +488,8 @@ TEST_P(CpuOpsTest, AttentionMatches) {
           sequences.push_back(random_rows(random_, random_.between(1, 40), random_.between(0, 150)));
         }
         const float sharpness = random_.between(0, 3) == 0 ? 8.0F : 1.0F;
-        const AttentionProblem problem(random_, shape, sequences, sharpness);
+        const double far = random_.between(0, 1) == 0 ? static_cast<double>(random_.between(0, 4)) / 4 : 0;
+        const AttentionProblem problem(random_, shape, sequences, sharpness, far);
         SCOPED_TRACE(testing::Message() << name_of(type) << " head_dim " << head_dim << " page " << page_entries
                                         << " heads " << shape.heads << "/" << shape.kv_heads);
         expect_close(problem.solve(ops_), problem.solve(reference_), 5e-6F * sharpness);

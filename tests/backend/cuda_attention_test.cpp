@@ -80,7 +80,7 @@ TEST_F(CudaAttentionTest, TiledRowsMatch) {
   }
 }
 
-// Long and short runs side by side, as a step has them.
+// Long and short runs side by side, as a step has them; none, half and all of the pages far.
 TEST_F(CudaAttentionTest, MixedRunsMatch) {
   for (const std::int64_t head_dim : {64, 128}) {
     for (int round = 0; round < 12; ++round) {
@@ -90,7 +90,7 @@ TEST_F(CudaAttentionTest, MixedRunsMatch) {
         const std::int64_t rows = random_.between(0, 2) == 0 ? random_.between(20, 90) : random_.between(1, 4);
         sequences.push_back(random_rows(random_, rows, random_.between(0, 200)));
       }
-      compare(AttentionProblem(random_, shape, sequences), shape, tile_tolerance);
+      compare(AttentionProblem(random_, shape, sequences, 1, round % 3 / 2.0), shape, tile_tolerance);
     }
   }
 }

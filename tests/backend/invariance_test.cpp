@@ -110,7 +110,8 @@ TEST_P(CpuThreadsTest, AttentionDecodesToThePromptsBits) {
                               .page_entries = page_entries,
                               .type = type};
         const std::int64_t window = random_.between(0, 1) == 0 ? 1 << 20 : random_.between(1, 600);
-        const AttentionProblem problem(random_, shape, {rows_at_edges(window, random_.between(0, 3))});
+        const AttentionProblem problem(random_, shape, {rows_at_edges(window, random_.between(0, 3))}, 1,
+                                       random_.between(0, 1) == 0 ? 0 : 0.5);
         SCOPED_TRACE(testing::Message() << name_of(type) << " page " << page_entries << " group " << group
                                         << " head_dim " << shape.head_dim << " window " << window);
         const std::vector<float> prompt = problem.solve(*all_ops[0]);

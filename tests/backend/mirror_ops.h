@@ -81,7 +81,8 @@ class MirrorOps final : public Ops {
     }
     PlaceArgs on_device = args;
     Mirror qkv(*this, args.qkv, args.rows * width);
-    Mirror pool(*this, args.kv.base, pages * args.kv.page_bytes);
+    Mirror pool(*this, args.kv.base, near_pages(args.kv, pages) * args.kv.page_bytes);
+    Mirror far(*this, args.kv.far_base, far_bytes(args.kv, pages));
     on_device.qkv = qkv.device();
     on_device.own = copy(args.own, (args.rows - args.first_summary) * width);
     on_device.q_norm = copy(args.q_norm, args.kv.head_dim);
@@ -89,13 +90,14 @@ class MirrorOps final : public Ops {
     on_device.rotation = copy(args.rotation, args.rows * args.kv.head_dim);
     on_device.slots = copy(args.slots, args.rows);
     on_device.kv.base = pool.device();
+    on_device.kv.far_base = far.device();
     const std::int64_t length = args.query_sums == nullptr ? 0 : args.rows * args.kv.kv_heads * args.kv.head_dim;
     Mirror sums(*this, args.query_sums, length);
     Mirror keys(*this, args.plain_keys, length);
     on_device.query_sums = sums.device();
     on_device.plain_keys = keys.device();
     ops_.place(on_device);
-    finish({&qkv, &pool, &sums, &keys});
+    finish({&qkv, &pool, &far, &sums, &keys});
   }
 
   bool selects() const override { return ops_.selects(); }
@@ -107,12 +109,14 @@ class MirrorOps final : public Ops {
       pages = std::max(pages, args.slots[row] / args.kv.page_entries + 1);
     }
     KeepShortArgs on_device = args;
-    Mirror short_keys(*this, args.kv.near_short, pages * short_page_bytes(args.kv));
+    Mirror short_keys(*this, args.kv.near_short, near_pages(args.kv, pages) * short_page_bytes(args.kv));
+    Mirror far(*this, args.kv.short_base, (pages - near_pages(args.kv, pages)) * short_page_bytes(args.kv));
     on_device.x = copy(args.x, args.rows * args.kv.short_dim);
     on_device.slots = copy(args.slots, args.rows);
     on_device.kv.near_short = short_keys.device();
+    on_device.kv.short_base = far.device();
     ops_.keep_short(on_device);
-    finish({&short_keys});
+    finish({&short_keys, &far});
   }
 
   void select(const SelectArgs& args) override {
@@ -120,8 +124,9 @@ class MirrorOps final : public Ops {
     SelectArgs on_device = args;
     Mirror list(*this, args.list, listed(args.runs, args.kv.page_entries));
     on_device.q = copy(args.q, picks.rows * args.kv.short_dim);
-    on_device.kv.near_short =
-        const_cast<std::byte*>(copy<std::byte>(args.kv.near_short, picks.pages * short_page_bytes(args.kv)));
+    const std::int64_t near = near_pages(args.kv, picks.pages);
+    on_device.kv.near_short = copy_bytes(args.kv.near_short, near * short_page_bytes(args.kv));
+    on_device.kv.short_base = copy_bytes(args.kv.short_base, (picks.pages - near) * short_page_bytes(args.kv));
     on_device.runs = picks.runs;
     on_device.device_runs = picks.on_device;
     on_device.list = list.device();
@@ -134,7 +139,7 @@ class MirrorOps final : public Ops {
     const std::int64_t count = listed(args.runs, args.kv.page_entries);
     PickArgs on_device = args;
     Mirror picked(*this, args.picked.base, pages_of(count, args.kv.page_entries) * args.picked.page_bytes);
-    on_device.kv.base = copy_pool(args.kv, picks.pages);
+    copy_pool(on_device.kv, picks.pages);
     on_device.picked.base = picked.device();
     on_device.runs = picks.runs;
     on_device.device_runs = picks.on_device;
@@ -184,8 +189,8 @@ class MirrorOps final : public Ops {
     Mirror out(*this, args.out, rows * width);
     on_device.q = copy(args.q, rows == 0 ? 0 : (rows - 1) * args.q_stride + width);
     on_device.out = out.device();
-    on_device.kv.base = copy_pool(args.kv, pages);
-    on_device.picked.base = copy_pool(args.picked, picked_pages);
+    copy_pool(on_device.kv, pages);
+    copy_pool(on_device.picked, picked_pages);
     on_device.picked_q = copy(args.picked_q, rows * width);
     on_device.picks = picks.runs;
     on_device.device_picks = picks.on_device;
@@ -311,8 +316,19 @@ class MirrorOps final : public Ops {
     return kv.page_entries * kv.short_dim * size_of(kv.short_type());
   }
 
-  std::byte* copy_pool(const KvView& kv, std::int64_t pages) {
-    return const_cast<std::byte*>(copy<std::byte>(kv.base, pages * kv.page_bytes));
+  // Of pages [0, pages).
+  static std::int64_t near_pages(const KvView& kv, std::int64_t pages) { return std::min(pages, kv.near_pages); }
+  static std::int64_t far_bytes(const KvView& kv, std::int64_t pages) {
+    return (pages - near_pages(kv, pages)) * kv.page_bytes;
+  }
+
+  std::byte* copy_bytes(const std::byte* host, std::int64_t bytes) {
+    return const_cast<std::byte*>(copy<std::byte>(host, bytes));
+  }
+
+  void copy_pool(KvView& kv, std::int64_t pages) {
+    kv.far_base = copy_bytes(kv.far_base, far_bytes(kv, pages));
+    kv.base = copy_bytes(kv.base, near_pages(kv, pages) * kv.page_bytes);
   }
 
   class Copied {

@@ -128,15 +128,21 @@ struct HeadShape {
   DType type = DType::bf16;
 };
 
-// A pool of pages with two layers in each, of which the second is used; all of it NaN until written.
+// A pool of pages with two layers in each, of which the second is used; all of it NaN until written. The last
+// `far_pages` lie in far memory.
 struct KvPool {
-  KvPool(const HeadShape& shape, std::int64_t pages) {
+  KvPool(const HeadShape& shape, std::int64_t pages, std::int64_t far_pages = 0) {
     const std::int64_t side = shape.kv_heads * shape.page_entries * shape.head_dim * size_of(shape.type);
-    bytes.assign(static_cast<std::size_t>(pages * 4 * side), std::byte{0xff});
+    bytes.assign(static_cast<std::size_t>(std::max<std::int64_t>((pages - far_pages) * 4 * side, 1)), std::byte{0xff});
     view = {bytes.data(), 4 * side, 2 * side, side, shape.page_entries, shape.kv_heads, shape.head_dim, shape.type};
+    if (far_pages == 0) return;
+    far.assign(static_cast<std::size_t>(far_pages * 4 * side), std::byte{0xff});
+    view.near_pages = pages - far_pages;
+    view.far_base = far.data() + 2 * side;
   }
 
   std::vector<std::byte> bytes;
+  std::vector<std::byte> far;
   KvView view;
 };
 
@@ -144,9 +150,12 @@ struct KvPool {
 // NaN, and pages that no row sees have an id far outside the pool.
 class AttentionProblem {
  public:
+  // `far`: the share of pages that are far.
   AttentionProblem(Random& random, const HeadShape& shape, std::vector<std::vector<RowBounds>> sequences,
-                   float score_scale = 1)
-      : shape_(shape), pool_(shape, pages_of(shape, sequences)) {
+                   float score_scale = 1, double far = 0)
+      : shape_(shape),
+        pool_(shape, pages_of(shape, sequences),
+              static_cast<std::int64_t>(far * static_cast<double>(pages_of(shape, sequences)))) {
     std::vector<std::int32_t> free_pages;
     for (std::int64_t page = 0; page < pages_of(shape, sequences); ++page) {
       free_pages.push_back(static_cast<std::int32_t>(page));

@@ -95,12 +95,20 @@ class SelectProblem {
       for (std::int32_t& page : tables_[run]) page = *next++;
       runs[run].track = {tables_[run].data(), 0, static_cast<std::int32_t>(tables_[run].size())};
     }
-    pool_.resize(static_cast<std::size_t>(pages_ * kv_.page_bytes));
-    short_keys_.resize(static_cast<std::size_t>(pages_ * page_entries_ * dim_ * size_of(kv_.short_type())));
+    // Some of the pages are far: in an order of their own.
+    kv_.near_pages = random_.between(0, 2) == 0 ? pages_ : random_.between(0, pages_);
+    const std::int64_t far_pages = pages_ - kv_.near_pages;
+    const std::int64_t short_bytes = page_entries_ * dim_ * size_of(kv_.short_type());
+    pool_.resize(static_cast<std::size_t>(std::max<std::int64_t>(kv_.near_pages * kv_.page_bytes, 1)));
+    near_short_.resize(static_cast<std::size_t>(std::max<std::int64_t>(kv_.near_pages * short_bytes, 1)));
+    far_.resize(static_cast<std::size_t>(std::max<std::int64_t>(far_pages * kv_.page_bytes, 1)));
+    short_keys_.resize(static_cast<std::size_t>(std::max<std::int64_t>(far_pages * short_bytes, 1)));
+    kv_.near_short = near_short_.data();
+    kv_.far_base = far_.data();
+    kv_.short_base = short_keys_.data();
     picks_.resize(static_cast<std::size_t>(picked_pages_ * picked_.page_bytes));
     list.resize(static_cast<std::size_t>(picked_pages_ * page_entries_), -1);
     kv_.base = pool_.data();
-    kv_.near_short = short_keys_.data();
     picked_.base = picks_.data();
     for (std::int64_t page = 0; page < pages_; ++page) {
       for (std::int64_t entry = 0; entry < page_entries_; ++entry) fill_entry(page, entry);
@@ -161,6 +169,8 @@ class SelectProblem {
   std::int64_t picked_pages_ = 0;
   std::vector<std::vector<std::int32_t>> tables_;
   std::vector<std::byte> pool_;
+  std::vector<std::byte> near_short_;
+  std::vector<std::byte> far_;
   std::vector<std::byte> short_keys_;
   std::vector<std::byte> picks_;
 };

@@ -20,6 +20,8 @@ struct Happened {
   std::int64_t readmitted = 0;  // ended although preempted
   std::int64_t reused = 0;      // tokens
   std::int64_t copies = 0;
+  std::int64_t far_preemptions = 0;  // where some pages are far
+  std::int64_t far_copies = 0;       // of far pages
   std::int64_t abandoned = 0;
   std::int64_t cancelled_waiting = 0;
   std::int64_t cancelled_running = 0;
@@ -120,10 +122,11 @@ inline Scenario::Scenario(std::uint64_t seed)
 }
 
 inline std::string Scenario::description() const {
-  return fmt::format("{}, page {}, {} near and {} far pages, piece {}, {} sequences, delay {}, cache {} at {}, deterministic {}",
-                     describe(spec_), geometry_.page_entries, pool_->total_pages().near, pool_->total_pages().far, options_.piece,
-                     options_.max_sequences, options_.summary_delay, options_.prefix_cache, options_.prefix_distance,
-                     options_.deterministic);
+  return fmt::format(
+      "{}, page {}, {} near and {} far pages, piece {}, {} sequences, delay {}, cache {} at {}, deterministic {}",
+      describe(spec_), geometry_.page_entries, pool_->total_pages().near, pool_->total_pages().far, options_.piece,
+      options_.max_sequences, options_.summary_delay, options_.prefix_cache, options_.prefix_distance,
+      options_.deterministic);
 }
 
 // The pool is just large enough for the longest sequence alone, or up to three times as large.
@@ -195,6 +198,7 @@ inline void Scenario::run(Happened& happened) {
   scheduler_->cache().clear();
   if (pool_->used_pages().all() != 0) fail("{} pages are held at the end", pool_->used_pages().all());
   happened.copies += model_->copied();
+  happened.far_copies += model_->copied_far();
 }
 
 inline void Scenario::arrive() {
@@ -216,6 +220,7 @@ inline void Scenario::remove(Member& member) {
   scheduler_->remove(member.sequence);
   if (member.sequence.kv.pages().all() != 0) fail("a removed sequence holds pages");
   happened_->preemptions += member.sequence.preemptions;
+  if (pool_->total_pages().far > 0) happened_->far_preemptions += member.sequence.preemptions;
   happened_->reused += member.sequence.reused;
   std::erase(order_, &member);
   model_->forget(member.sequence);

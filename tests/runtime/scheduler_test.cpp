@@ -29,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(Seed, SchedulerScenarioTest, testing::Range<std::uint64
 // The scenarios are worth nothing if what they are about does not happen in them.
 TEST(SchedulerScenariosTest, SeeEverything) {
   Happened happened;
-  for (std::uint64_t seed = 1000; seed < 1150; ++seed) {
+  for (std::uint64_t seed = 1000; seed < 1250; ++seed) {
     run_scenario(seed, happened);
     if (HasFatalFailure()) return;
   }
@@ -42,6 +42,8 @@ TEST(SchedulerScenariosTest, SeeEverything) {
   EXPECT_GT(happened.cancelled_waiting, 10);
   EXPECT_GT(happened.cancelled_running, 10);
   EXPECT_GT(happened.cancelled_preempted, 3);
+  EXPECT_GT(happened.far_preemptions, 20);
+  EXPECT_GT(happened.far_copies, 20);
   EXPECT_GT(happened.owed, 100);
   EXPECT_GT(happened.ahead, 500);
   EXPECT_GT(happened.withdrawn, 50);

@@ -56,6 +56,7 @@ class ShadowModel {
 
   void forget(const Sequence& sequence) { hashes_.erase(&sequence); }
   std::int64_t copied() const { return copied_; }
+  std::int64_t copied_far() const { return copied_far_; }
 
  private:
   struct Row {
@@ -95,6 +96,8 @@ class ShadowModel {
 
   void copy(const std::vector<PageCopy>& copies) {
     for (const PageCopy& copy : copies) {
+      if (pool_.kind_of(copy.from) != pool_.kind_of(copy.to)) fail("page {} is copied to another kind", copy.from);
+      if (pool_.kind_of(copy.from) == PageKind::far) ++copied_far_;
       const auto from = memory_.begin() + copy.from * geometry_.page_entries;
       std::copy(from, from + geometry_.page_entries, memory_.begin() + copy.to * geometry_.page_entries);
     }
@@ -220,6 +223,7 @@ class ShadowModel {
   std::vector<std::uint64_t> memory_;  // [pages * page_entries]
   std::map<const Sequence*, std::vector<std::uint64_t>> hashes_;
   std::int64_t copied_ = 0;
+  std::int64_t copied_far_ = 0;
 };
 
 }  // namespace precis::test

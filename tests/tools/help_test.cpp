@@ -52,6 +52,8 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
                                   "--compute",
                                   "--kv-cache-dtype",
                                   "--deterministic",
+                                  "--esa",
+                                  "--kv-offload [FILE]",
                                   "--weights",
                                   "--piece",
                                   "--batch-size",
@@ -89,10 +91,26 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
               {"Usage: precis eval needle", "--text", "--lengths", "--depths", "--needles", "--files", "--questions",
                "--all", "--apart", "--needle-file", "--seed", "--json", "--svg", "--kv-cache-dtype", "--weights",
                "Examples:", "A reply is right if", "Exit codes:"});
-  expect_help({"bench", "--help"},
-              {"Usage: precis bench", "-m,--model", "--dummy", "--seed", "-p,--prompt", "-n,--predict", "-d,--depth",
-               "-np", "-r,--repetitions", "--threads", "--backend", "--compute", "--piece", "--ctx-size", "--csv",
-               "--json", "Examples:", "How bytes are counted", "Exit codes:"});
+  expect_help({"bench", "--help"}, {"Usage: precis bench",
+                                    "-m,--model",
+                                    "--dummy",
+                                    "--seed",
+                                    "-p,--prompt",
+                                    "-n,--predict",
+                                    "-d,--depth",
+                                    "-np",
+                                    "-r,--repetitions",
+                                    "--threads",
+                                    "--backend",
+                                    "--compute",
+                                    "--piece",
+                                    "--ctx-size",
+                                    "--kv-offload [FILE]",
+                                    "--csv",
+                                    "--json",
+                                    "Examples:",
+                                    "How bytes are counted",
+                                    "Exit codes:"});
 }
 
 TEST(HelpTest, VersionIsOneLine) {

@@ -37,6 +37,29 @@ TEST(RunTest, StatsShowATableOfKvKinds) {
   }
 }
 
+TEST(RunTest, WhatIsOffloadedIsShownApart) {
+  const TemporaryFolder folder;
+  const std::string file = (folder.path() / "kv").string();
+  const std::string text(900, 'x');
+  const std::vector<std::string> line =
+      std::vector<std::string>{"run", "-m", demo_ksa(), "--backend", "cpu", "-p", text, "-n", "3", "--temp", "0"} +
+      words("--esa on --esa-initial 4 --esa-local 16 --esa-topk 12");
+  const Finished near = precis(line + words("--json"));
+  const Finished far = precis(line + std::vector<std::string>{"--json", "--kv-offload", file});
+  ASSERT_EQ(far.code, 0) << far.err;
+  const Json kv = far.json().at(0)["kv"];
+  EXPECT_EQ(far.json().at(0)["logits_hash"], near.json().at(0)["logits_hash"]);
+  EXPECT_GT(kv["far_bytes"], 0);
+  EXPECT_EQ(kv["held_bytes"], kv["far_bytes"].get<std::int64_t>() + kv["device_bytes"].get<std::int64_t>());
+  EXPECT_EQ(near.json().at(0)["kv"]["far_bytes"], 0);
+  for (const char* part : {"(device ", ", far ", " far\n"}) EXPECT_NE(far.err.find(part), std::string::npos) << part;
+  EXPECT_EQ(near.err.find("far"), std::string::npos);
+  const Finished stats = precis(line + std::vector<std::string>{"--stats", "--kv-offload=" + file});
+  for (const char* part : {"of these: device", "of these: far", "far pages of"}) {
+    EXPECT_NE(stats.err.find(part), std::string::npos) << part << " is not in\n" << stats.err;
+  }
+}
+
 TEST(RunTest, JsonHasTextIdsReasonUsageAndKv) {
   const Finished run = precis(run_json() + asked({"Once"}) + words("-n 5 --logprobs 3"));
   ASSERT_EQ(run.code, 0) << run.err;

@@ -36,8 +36,7 @@ TrackKeys keys_of(const KvView& kv, std::int64_t head) {
   return {.near = kv.base + kv.layer_offset + offset,
           .page_bytes = kv.page_bytes,
           .near_pages = kv.near_pages,
-          .far = kv.far_base == nullptr ? nullptr : kv.far_base + offset,
-          .far_page_bytes = kv.far_page_bytes};
+          .far = kv.far_base == nullptr ? nullptr : kv.far_base + offset};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/attention_plan.h"
+#include "backend/cpu/far_reader.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/linear_tasks.h"
 #include "base/thread_pool.h"
@@ -78,6 +79,8 @@ class CpuOps final : public Ops {
   void cut_selection(const SelectArgs& args);
   void find_maxima(const SelectArgs& args);
   void choose(const SelectArgs& args, std::size_t run);
+  // What was chosen of far pages will be read.
+  void fetch_far(const SelectArgs& args);
 
   // Grows every worker's scratch memory to `floats`: before the work, as workers must not throw.
   void reserve_scratch(std::int64_t floats);
@@ -88,6 +91,7 @@ class CpuOps final : public Ops {
   const bool exact_activations_;
   ThreadPool pool_;
   AttentionPlan attention_;
+  FarReader far_;
   std::vector<std::vector<float>> scratch_;  // of each worker
   std::vector<float> converted_;
   // Of select(): a run's entries by chunks, and where its scores and its rows' maxima lie.

@@ -142,7 +142,6 @@ struct TrackKeys {
   std::int64_t page_bytes;
   std::int64_t near_pages;
   const std::byte* far;
-  std::int64_t far_page_bytes;
 };
 
 // Attention adds up each segment of a track, at absolute entry numbers, by itself and then the segments in order, so

@@ -177,6 +177,18 @@ void CpuOps::select(const SelectArgs& args) {
   }
   pool_.for_each(static_cast<std::int64_t>(args.runs.size()),
                  [&](std::int64_t run, int) { choose(args, static_cast<std::size_t>(run)); });
+  if (kv.far_base != nullptr && far_.waits()) fetch_far(args);
+}
+
+void CpuOps::fetch_far(const SelectArgs& args) {
+  for (const PickRun& run : args.runs) {
+    const std::int32_t* list = args.list + run.first_page * args.kv.page_entries;
+    pool_.for_each((run.count() + entries_at_once - 1) / entries_at_once, [&](std::int64_t task, int) {
+      const std::int64_t first = task * entries_at_once;
+      const auto count = static_cast<std::size_t>(std::min<std::int64_t>(entries_at_once, run.count() - first));
+      FarReader::fetch(args.kv, run.track, {list + first, count});
+    });
+  }
 }
 
 void CpuOps::pick(const PickArgs& args) {

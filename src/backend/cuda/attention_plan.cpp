@@ -107,7 +107,6 @@ AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {
 
 void AttentionPlan::make(const AttentionArgs& args) {
   PRECIS_CHECK(args.device_runs != nullptr && args.heads % args.kv.kv_heads == 0);
-  PRECIS_CHECK(args.kv.far_base == nullptr || args.kv.far_page_bytes == args.kv.page_bytes);
   splits_.clear();
   tiles_.clear();
   partial_floats_ = 0;

@@ -8,7 +8,7 @@ namespace precis::cuda {
 // A layer's K of a page. Far memory is the host's, read and written from here.
 __device__ inline std::byte* page_keys(const KvView& kv, std::int64_t page) {
   return page < kv.near_pages ? kv.base + kv.layer_offset + page * kv.page_bytes
-                              : kv.far_base + (page - kv.near_pages) * kv.far_page_bytes;
+                              : kv.far_base + (page - kv.near_pages) * kv.page_bytes;
 }
 
 // An entry's k', in elements of the type that they are kept as.
