@@ -138,7 +138,7 @@ struct KvPool {
     if (far_pages == 0) return;
     far.assign(static_cast<std::size_t>(far_pages * 4 * side), std::byte{0xff});
     view.near_pages = pages - far_pages;
-    view.far_base = far.data() + 2 * side;
+    view.far_base = far.data();
   }
 
   std::vector<std::byte> bytes;
