@@ -4,22 +4,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <utility>
+
 namespace precis::cpu {
-namespace {
 
-// What was fetched is not waited for, so that it is not seen how much would be.
-constexpr int calls_after_a_wait = 256;
-
-}  // namespace
-
-bool FarReader::waits() {
+bool FarReader::reads() {
   rusage usage{};
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return false;
-  if (usage.ru_majflt != seen_) {
-    seen_ = usage.ru_majflt;
-    calls_ = calls_after_a_wait;
-  }
-  return calls_ > 0 && calls_-- > 0;
+  // Not its faults: pages of the file that are written for the first time count among these.
+  return getrusage(RUSAGE_SELF, &usage) == 0 && std::exchange(blocks_, usage.ru_inblock) != usage.ru_inblock;
 }
 
 void FarReader::fetch(const KvView& kv, const TrackPages& track, std::span<const std::int32_t> entries) {

@@ -177,7 +177,7 @@ void CpuOps::select(const SelectArgs& args) {
   }
   pool_.for_each(static_cast<std::int64_t>(args.runs.size()),
                  [&](std::int64_t run, int) { choose(args, static_cast<std::size_t>(run)); });
-  if (kv.far_base != nullptr && far_.waits()) fetch_far(args);
+  if (kv.far_base != nullptr && far_.reads()) fetch_far(args);
 }
 
 void CpuOps::fetch_far(const SelectArgs& args) {
