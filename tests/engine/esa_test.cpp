@@ -2,7 +2,7 @@
 // meet.
 #include <gtest/gtest.h>
 
-#include "engine/answers.h"
+#include "engine/courses.h"
 #include "engine/deferred_device.h"
 #include "engine/direct_model.h"
 #include "engine/engine_setup.h"
@@ -28,12 +28,6 @@ EngineOptions esa_options(const std::string& model) {
   return options;
 }
 
-std::vector<std::int32_t> some_ids(std::int64_t count, std::int32_t step = 7) {
-  std::vector<std::int32_t> ids;
-  for (std::int32_t i = 0; i < count; ++i) ids.push_back(100 + i * i % 17 * step + i * step % 4000);
-  return ids;
-}
-
 // Text that the model expects: its own.
 std::vector<std::int32_t> told_ids(const std::string& model, std::int64_t count) {
   for (const ReferenceCase& of : read_demo_cases(model)) {
@@ -41,30 +35,6 @@ std::vector<std::int32_t> told_ids(const std::string& model, std::int64_t count)
     return {of.ids.begin(), of.ids.begin() + count};
   }
   return some_ids(count);
-}
-
-struct Course {
-  LogitRows rows;
-  Result result;
-};
-
-template <typename OneEngine>
-std::vector<Course> run_together(OneEngine& engine, const std::vector<std::vector<std::int32_t>>& prompts,
-                                 std::int64_t tokens) {
-  std::vector<Course> courses(prompts.size());
-  std::vector<Request> requests;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    requests.push_back(greedy_request(prompts[i], tokens));
-    collect(requests.back(), courses[i].rows, false);
-  }
-  std::vector<Stream> streams = engine.submit(std::move(requests));
-  for (std::size_t i = 0; i < prompts.size(); ++i) courses[i].result = wait_for(streams[i]);
-  return courses;
-}
-
-Course run_alone(const EngineOptions& options, const std::vector<std::int32_t>& prompt, std::int64_t tokens) {
-  Engine engine(options);
-  return std::move(run_together(engine, {prompt}, tokens).front());
 }
 
 void expect_same_bits(const Course& course, const Course& expected) {

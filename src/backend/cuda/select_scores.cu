@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(one_threads) one_row_kernel(const __grid_const
   const auto dims = static_cast<int>(args.kv.short_dim);
   const bool whole = has_whole_chunks(args.kv);
   const float* q = args.q + static_cast<std::int64_t>(run.first_row) * dims;
-  // Nothing that was picked from was written by the kernels right before this one, but its pages may have been.
+  // On the way to the second-level cache while the kernel before this one ends; read after that.
   const Element* keys[rounds];
 #pragma unroll
   for (int i = 0; i < rounds; ++i) {
