@@ -80,7 +80,6 @@ void add_flags(CLI::App& app, BenchFlags& bench) {
   flags.heading("Output");
   flags.flag("--csv", bench.csv, "comma-separated values, a line of names first (default: a markdown table)");
   flags.flag("--json", bench.json, "one JSON object, with every sample");
-  app.footer(kExamples);
 }
 
 void check_flags(const BenchFlags& flags) {
@@ -185,7 +184,8 @@ int run_bench(const BenchFlags& flags) {
 }  // namespace
 
 Command add_bench(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("bench", "speed and memory of a model beside what the machine can do");
+  CLI::App* app =
+      add_command(program, "bench", "speed and memory of a model beside what the machine can do", kExamples);
   const auto flags = std::make_shared<BenchFlags>();
   add_flags(*app, *flags);
   return {app, [flags] { return run_bench(*flags); }};

@@ -121,7 +121,8 @@ int run_calibrate(const CalibrateFlags& flags) {
 }  // namespace
 
 Command add_calibrate(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("calibrate", "fit the short vectors by which ESA chooses what is attended to");
+  CLI::App* app =
+      add_command(program, "calibrate", "fit the short vectors by which ESA chooses what is attended to", kExamples);
   const auto target = std::make_shared<CalibrateFlags>();
   Flags flags(*app);
   CalibrateOptions& options = target->options;
@@ -129,7 +130,7 @@ Command add_calibrate(CLI::App& program) {
   flags.heading("Flags");
   add_model_flag(flags, options.model);
   flags.texts("--text", "FILE", target->texts, "text to fit to; several times: several files, one behind the other")
-      ->required();
+      .required();
   flags.count("--tokens", "N", options.tokens, 1, many,
               "tokens of it that are used, from all its parts (default 50000)");
   flags.count("--dim", "N", options.dim, 1, std::int64_t{1} << 20,
@@ -141,7 +142,6 @@ Command add_calibrate(CLI::App& program) {
   flags.count("--recall-topk", "N", options.recall_top, 1, many, "how many are chosen (default 128)");
   flags.flag("--json", target->json, "as a JSON object");
   flags.count("-t,--threads", "N", options.threads, 0, 1024, "threads; 0: one a physical core");
-  app->footer(kExamples);
   return {app, [target] { return run_calibrate(*target); }};
 }
 

@@ -1,8 +1,12 @@
 // The commands of the program, one file each.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace precis {
 
@@ -10,6 +14,10 @@ struct Command {
   CLI::App* app = nullptr;   // owned by the program
   std::function<int()> run;  // gives the exit code; throws what main turns into one line
 };
+
+// A command of the program, or of another command. The examples stand at the end of its help.
+CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& description,
+                      const std::string& examples);
 
 Command add_run(CLI::App& program);
 Command add_inspect(CLI::App& program);

@@ -11,7 +11,7 @@ constexpr std::int64_t kMaxTokens = std::int64_t{1} << 28;
 }
 
 void add_model_flag(Flags& flags, std::filesystem::path& target) {
-  flags.path("-m,--model", "DIR", target, "folder of the model, in Hugging Face layout")->required();
+  flags.path("-m,--model", "DIR", target, "folder of the model, in Hugging Face layout").required();
 }
 
 namespace {

@@ -1,6 +1,7 @@
 // precis eval: how good a model, or a setting, is.
 #include "eval.h"
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <stdexcept>
 #include <vector>

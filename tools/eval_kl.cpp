@@ -189,8 +189,8 @@ int run_kl(const KlFlags& flags) {
 }  // namespace
 
 Command add_eval_kl(CLI::App& eval) {
-  CLI::App* app =
-      eval.add_subcommand("kl", "how far a model's expectations are from another's, or from another setting's");
+  CLI::App* app = add_command(
+      eval, "kl", "how far a model's expectations are from another's, or from another setting's", kExamples);
   const auto target = std::make_shared<KlFlags>();
   Flags flags(*app);
   flags.heading("Flags");
@@ -205,7 +205,6 @@ Command add_eval_kl(CLI::App& eval) {
   flags.text("--against-kv-cache-dtype", "TYPE", target->against_kv_cache_dtype,
              "its --kv-cache-dtype (default: the model's)");
   add_compute_flags(flags, target->engine);
-  app->footer(kExamples);
   return {app, [target] { return run_kl(*target); }};
 }
 

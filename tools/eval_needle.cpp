@@ -59,8 +59,8 @@ struct NeedleFlags {
   std::vector<std::string> texts;
   std::string needle_file;
   NeedlePlan plan;
-  std::vector<CLI::Option*> of_plan;  // what --needle-file excludes
-  ChatForm form;                      // but for its reply
+  std::vector<Flag> of_plan;  // what --needle-file excludes
+  ChatForm form;              // but for its reply
   std::optional<std::int64_t> max_tokens;
   std::string json;
   std::string svg;
@@ -103,7 +103,6 @@ void add_flags(CLI::App& app, NeedleFlags& needle) {
   flags.text("--svg", "FILE", needle.svg, "the table as a heat map");
   add_compute_flags(flags, needle.engine);
   add_memory_flags(flags, needle.engine, needle.sequences);
-  app.footer(kExamples);
 }
 
 void check_flags(const NeedleFlags& flags) {
@@ -111,9 +110,9 @@ void check_flags(const NeedleFlags& flags) {
     throw std::runtime_error(flags.texts.empty() ? "--text or --needle-file is expected"
                                                  : "--needle-file: not with --text");
   }
-  for (const CLI::Option* option : flags.of_plan) {
-    if (!flags.needle_file.empty() && option->count() > 0) {
-      throw std::runtime_error(option->get_name() + ": not with --needle-file, which says it");
+  for (const Flag& flag : flags.of_plan) {
+    if (!flags.needle_file.empty() && flag.given()) {
+      throw std::runtime_error(flag.name() + ": not with --needle-file, which says it");
     }
   }
   if (flags.sequences) throw std::runtime_error("--parallel: not here, where one question is asked after the other");
@@ -231,7 +230,7 @@ int run_needle(const NeedleFlags& flags) {
 }  // namespace
 
 Command add_eval_needle(CLI::App& eval) {
-  CLI::App* app = eval.add_subcommand("needle", "whether a model finds facts planted in long texts");
+  CLI::App* app = add_command(eval, "needle", "whether a model finds facts planted in long texts", kExamples);
   const auto flags = std::make_shared<NeedleFlags>();
   add_flags(*app, *flags);
   return {app, [flags] { return run_needle(*flags); }};

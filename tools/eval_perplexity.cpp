@@ -123,7 +123,7 @@ int run_perplexity(const PerplexityFlags& flags) {
 }  // namespace
 
 Command add_eval_perplexity(CLI::App& eval) {
-  CLI::App* app = eval.add_subcommand("perplexity", "how well a model expects a text");
+  CLI::App* app = add_command(eval, "perplexity", "how well a model expects a text", kExamples);
   const auto target = std::make_shared<PerplexityFlags>();
   Flags flags(*app);
   flags.heading("Flags");
@@ -131,7 +131,6 @@ Command add_eval_perplexity(CLI::App& eval) {
   target->windows.add(flags, 0);
   flags.flag("--json", target->json, "as a JSON object");
   add_compute_flags(flags, target->engine);
-  app->footer(kExamples);
   return {app, [target] { return run_perplexity(*target); }};
 }
 

@@ -1,5 +1,9 @@
 #include "flags.h"
 
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
 namespace precis {
 
 namespace {
@@ -13,97 +17,113 @@ std::string main_name(const std::string& names) {
 
 }  // namespace
 
-CLI::Option* Flags::one(const std::string& names, const std::string& unit, const std::string& help, Convert convert) {
+CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& description,
+                      const std::string& examples) {
+  CLI::App* app = program.add_subcommand(name, description);
+  app->footer(examples);
+  return app;
+}
+
+void Flag::required() {
+  option_->required();
+}
+
+bool Flag::given() const {
+  return option_->count() > 0;
+}
+
+std::string Flag::name() const {
+  return option_->get_name();
+}
+
+Flag Flags::one(const std::string& names, const std::string& unit, const std::string& help, Convert convert) {
   auto take = [flag = main_name(names), convert = std::move(convert)](const CLI::results_t& values) {
     convert(flag, values.at(0));
     return true;
   };
-  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
-      ->type_name(unit)
-      ->group(heading_)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return Flag(app_.add_option(names, CLI::callback_t(std::move(take)), help)
+                  ->type_name(unit)
+                  ->group(heading_)
+                  ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast));
 }
 
-CLI::Option* Flags::text(const std::string& names, const std::string& unit, std::string& target,
-                         const std::string& help) {
+Flag Flags::text(const std::string& names, const std::string& unit, std::string& target, const std::string& help) {
   return one(names, unit, help, [&target](const std::string&, const std::string& text) { target = text; });
 }
 
-CLI::Option* Flags::text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
-                         const std::string& help) {
+Flag Flags::text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
+                 const std::string& help) {
   return one(names, unit, help, [&target](const std::string&, const std::string& text) { target = text; });
 }
 
-CLI::Option* Flags::path(const std::string& names, const std::string& unit, std::filesystem::path& target,
-                         const std::string& help) {
+Flag Flags::path(const std::string& names, const std::string& unit, std::filesystem::path& target,
+                 const std::string& help) {
   return one(names, unit, help, [&target](const std::string& flag, const std::string& text) {
     if (text.empty()) throw std::runtime_error(flag + ": a path is expected, '' given");
     target = text;
   });
 }
 
-CLI::Option* Flags::optional_path(const std::string& names, const std::string& unit,
-                                  std::optional<std::filesystem::path>& target, const std::string& help) {
+Flag Flags::optional_path(const std::string& names, const std::string& unit,
+                          std::optional<std::filesystem::path>& target, const std::string& help) {
   // Without a value CLI11 gives an empty one.
   auto take = [&target](const CLI::results_t& values) {
     target = values.at(0);
     return true;
   };
-  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
-      ->type_name(unit)
-      ->group(heading_)
-      ->expected(0, 1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return Flag(app_.add_option(names, CLI::callback_t(std::move(take)), help)
+                  ->type_name(unit)
+                  ->group(heading_)
+                  ->expected(0, 1)
+                  ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast));
 }
 
-CLI::Option* Flags::texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
-                          const std::string& help) {
+Flag Flags::texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
+                  const std::string& help) {
   auto take = [&target](const CLI::results_t& values) {
     target = values;
     return true;
   };
-  return app_.add_option(names, CLI::callback_t(std::move(take)), help)
-      ->type_name(unit)
-      ->group(heading_)
-      ->type_size(1)
-      ->expected(1, CLI::detail::expected_max_vector_size)
-      ->allow_extra_args(false);
+  return Flag(app_.add_option(names, CLI::callback_t(std::move(take)), help)
+                  ->type_name(unit)
+                  ->group(heading_)
+                  ->type_size(1)
+                  ->expected(1, CLI::detail::expected_max_vector_size)
+                  ->allow_extra_args(false));
 }
 
-CLI::Option* Flags::flag(const std::string& names, bool& target, const std::string& help) {
+Flag Flags::flag(const std::string& names, bool& target, const std::string& help) {
   return flag(names, target, true, help);
 }
 
-CLI::Option* Flags::flag(const std::string& names, bool& target, bool value, const std::string& help) {
-  return app_
-      .add_flag_callback(
-          names, [&target, value] { target = value; }, help)
-      ->group(heading_);
+Flag Flags::flag(const std::string& names, bool& target, bool value, const std::string& help) {
+  return Flag(app_.add_flag_callback(
+                      names, [&target, value] { target = value; }, help)
+                  ->group(heading_));
 }
 
-CLI::Option* Flags::counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target,
-                           std::int64_t low, std::int64_t high, const std::string& help) {
+Flag Flags::counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target,
+                   std::int64_t low, std::int64_t high, const std::string& help) {
   return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
     target = parse_counts(flag, text, low, high);
   });
 }
 
-CLI::Option* Flags::number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
-                           double high, const std::string& help) {
+Flag Flags::number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
+                   double high, const std::string& help) {
   return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
     target = static_cast<float>(parse_number(flag, text, low, high));
   });
 }
 
-CLI::Option* Flags::number(const std::string& names, const std::string& unit, double& target, double low, double high,
-                           const std::string& help) {
+Flag Flags::number(const std::string& names, const std::string& unit, double& target, double low, double high,
+                   const std::string& help) {
   return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
     target = parse_number(flag, text, low, high);
   });
 }
 
-CLI::Option* Flags::bytes(const std::string& names, const std::string& unit, std::int64_t& target,
-                          const std::string& help) {
+Flag Flags::bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help) {
   return one(names, unit, help,
              [&target](const std::string& flag, const std::string& text) { target = parse_bytes(flag, text); });
 }

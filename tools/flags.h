@@ -3,7 +3,6 @@
 // for lists.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +15,27 @@
 
 #include "numbers.h"
 
+// CLI11's header makes a compiler work for ten seconds: it is included in three files alone.
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
 namespace precis {
+
+// One that was added; there as long as its command.
+class Flag {
+ public:
+  explicit Flag(CLI::Option* option) : option_(option) {}
+
+  void required();
+  bool given() const;
+  // "--needle-file"
+  std::string name() const;
+
+ private:
+  CLI::Option* option_;
+};
 
 class Flags {
  public:
@@ -26,44 +45,43 @@ class Flags {
   // Later flags stand under this heading in the help.
   void heading(std::string title) { heading_ = std::move(title); }
 
-  CLI::Option* text(const std::string& names, const std::string& unit, std::string& target, const std::string& help);
-  CLI::Option* text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
-                    const std::string& help);
-  CLI::Option* path(const std::string& names, const std::string& unit, std::filesystem::path& target,
-                    const std::string& help);
+  Flag text(const std::string& names, const std::string& unit, std::string& target, const std::string& help);
+  Flag text(const std::string& names, const std::string& unit, std::optional<std::string>& target,
+            const std::string& help);
+  Flag path(const std::string& names, const std::string& unit, std::filesystem::path& target, const std::string& help);
   // With or without a path: an empty one then.
-  CLI::Option* optional_path(const std::string& names, const std::string& unit,
-                             std::optional<std::filesystem::path>& target, const std::string& help);
-  // One value each time that the flag is given.
-  CLI::Option* texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
+  Flag optional_path(const std::string& names, const std::string& unit, std::optional<std::filesystem::path>& target,
                      const std::string& help);
-  CLI::Option* flag(const std::string& names, bool& target, const std::string& help);
+  // One value each time that the flag is given.
+  Flag texts(const std::string& names, const std::string& unit, std::vector<std::string>& target,
+             const std::string& help);
+  Flag flag(const std::string& names, bool& target, const std::string& help);
   // Sets `target` to `value`.
-  CLI::Option* flag(const std::string& names, bool& target, bool value, const std::string& help);
+  Flag flag(const std::string& names, bool& target, bool value, const std::string& help);
 
   // Whole numbers in [low, high], "32k" = 32768.
   template <typename Target>
-  CLI::Option* count(const std::string& names, const std::string& unit, Target& target, std::int64_t low,
-                     std::int64_t high, const std::string& help) {
+  Flag count(const std::string& names, const std::string& unit, Target& target, std::int64_t low, std::int64_t high,
+             const std::string& help) {
     return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
       assign(target, parse_count(flag, text, low, high));
     });
   }
   // A list of them, "0,4096,16k".
-  CLI::Option* counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target,
-                      std::int64_t low, std::int64_t high, const std::string& help);
+  Flag counts(const std::string& names, const std::string& unit, std::vector<std::int64_t>& target, std::int64_t low,
+              std::int64_t high, const std::string& help);
   // Finite numbers in [low, high].
-  CLI::Option* number(const std::string& names, const std::string& unit, std::optional<float>& target, double low,
-                      double high, const std::string& help);
-  CLI::Option* number(const std::string& names, const std::string& unit, double& target, double low, double high,
-                      const std::string& help);
+  Flag number(const std::string& names, const std::string& unit, std::optional<float>& target, double low, double high,
+              const std::string& help);
+  Flag number(const std::string& names, const std::string& unit, double& target, double low, double high,
+              const std::string& help);
   // Bytes, "8G".
-  CLI::Option* bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help);
+  Flag bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help);
 
  private:
   using Convert = std::function<void(const std::string& flag, const std::string& text)>;
 
-  CLI::Option* one(const std::string& names, const std::string& unit, const std::string& help, Convert convert);
+  Flag one(const std::string& names, const std::string& unit, const std::string& help, Convert convert);
 
   template <std::integral T>
   static void assign(T& target, std::int64_t value) {

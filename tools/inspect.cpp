@@ -138,13 +138,12 @@ std::string report_text(const CheckpointReport& report) {
 }  // namespace
 
 Command add_inspect(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("inspect", "what a checkpoint is: family, layers, parameters, bytes");
+  CLI::App* app = add_command(program, "inspect", "what a checkpoint is: family, layers, parameters, bytes", kExamples);
   const auto target = std::make_shared<InspectFlags>();
   Flags flags(*app);
   flags.heading("Flags");
   add_model_flag(flags, target->model);
   flags.flag("--json", target->json, "as a JSON object");
-  app->footer(kExamples);
   return {app, [target] {
             const CheckpointReport report = inspect(target->model);
             Output().write(target->json ? report_json(report) : report_text(report));

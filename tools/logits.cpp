@@ -124,16 +124,16 @@ int compute_logits(const LogitsFlags& flags) {
 }  // namespace
 
 Command add_logits(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("logits", "the logits after every id, to hold against another program");
+  CLI::App* app =
+      add_command(program, "logits", "the logits after every id, to hold against another program", kExamples);
   const auto target = std::make_shared<LogitsFlags>();
   Flags flags(*app);
   flags.heading("Flags");
   add_model_flag(flags, target->engine.model);
-  flags.text("--ids", "FILE", target->ids, "JSON list of lists of ids, or - for standard input")->required();
-  flags.path("-o,--output", "FILE", target->output, "safetensors file to write")->required();
+  flags.text("--ids", "FILE", target->ids, "JSON list of lists of ids, or - for standard input").required();
+  flags.path("-o,--output", "FILE", target->output, "safetensors file to write").required();
   flags.flag("--decode", target->decode, "feed one id at a time");
   add_compute_flags(flags, target->engine);
-  app->footer(kExamples);
   return {app, [target] { return compute_logits(*target); }};
 }
 

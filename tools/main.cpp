@@ -1,4 +1,5 @@
 // The precis command: finds the subcommand, runs it, and turns whatever goes wrong into one line and an exit code.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <exception>

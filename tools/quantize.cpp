@@ -78,17 +78,17 @@ int run_quantize(const QuantizeFlags& flags) {
 }  // namespace
 
 Command add_quantize(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("quantize", "write a checkpoint anew with weights of 8 or 4 bits");
+  CLI::App* app = add_command(program, "quantize", "write a checkpoint anew with weights of 8 or 4 bits", kExamples);
   const auto target = std::make_shared<QuantizeFlags>();
   Flags flags(*app);
   flags.heading("Flags");
   add_model_flag(flags, target->options.model);
   flags.path("-o,--output", "DIR", target->options.output, "folder to make; nothing or an empty folder must be there")
-      ->required();
+      .required();
   flags
       .text("--weights", "FORMAT", target->options.weights,
             "q8 (8.5 bits a weight) or q4 (5 bits, the most sensitive matrices q8)")
-      ->required();
+      .required();
   flags.texts("--calibrate", "FILE", target->calibration,
               "text to round the weights on, so that what layers compute changes least; several times: several files");
   flags.count("--calibrate-tokens", "N", target->options.calibration_tokens, 1, std::int64_t{1} << 28,
@@ -96,7 +96,6 @@ Command add_quantize(CLI::App& program) {
   flags.count("-t,--threads", "N", target->options.threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");
   flags.bytes("--shard-size", "BYTES", target->options.shard_bytes, "largest tensor file, such as 2G (default 4G)");
-  app->footer(kExamples);
   return {app, [target] { return run_quantize(*target); }};
 }
 

@@ -66,7 +66,6 @@ void add_flags(CLI::App& app, RunFlags& run) {
   flags.flag("--json", run.json, "one JSON object an answer on standard output: text, ids, usage, kv");
   flags.flag("--stats", run.stats, "KV entries and bytes by kind in full");
   flags.flag("-v,--verbose", run.verbose, "say what is opened");
-  app.footer(kExamples);
 }
 
 // The texts to ask, before any template.
@@ -201,7 +200,8 @@ int run_prompts(const RunFlags& flags) {
 }  // namespace
 
 Command add_run(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("run", "generate text from a prompt, or answer a question about a document");
+  CLI::App* app =
+      add_command(program, "run", "generate text from a prompt, or answer a question about a document", kExamples);
   const auto flags = std::make_shared<RunFlags>();
   add_flags(*app, *flags);
   return {app, [flags] { return run_prompts(*flags); }};

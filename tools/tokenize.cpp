@@ -106,7 +106,7 @@ int tokenize(const TokenizeFlags& flags) {
 }  // namespace
 
 Command add_tokenize(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("tokenize", "text to ids, and ids to text");
+  CLI::App* app = add_command(program, "tokenize", "text to ids, and ids to text", kExamples);
   const auto target = std::make_shared<TokenizeFlags>();
   Flags flags(*app);
   flags.heading("Flags");
@@ -118,7 +118,6 @@ Command add_tokenize(CLI::App& program) {
   flags.flag("--no-special", target->no_special,
              "add no bos and take special tokens in the text as text; with --decode: leave them out");
   flags.flag("--json", target->json, "ids and pieces as a JSON object");
-  app->footer(kExamples);
   return {app, [target] { return tokenize(*target); }};
 }
 

@@ -16,7 +16,7 @@ constexpr std::int64_t kMostTokens = std::int64_t{1} << 28;
 
 void WindowFlags::add(Flags& flags, std::int64_t tokens) {
   sizes.tokens = tokens;
-  flags.text("-f,--file", "FILE", file, "the text, or - for standard input")->required();
+  flags.text("-f,--file", "FILE", file, "the text, or - for standard input").required();
   flags.count("--window,--ctx", "IDS", sizes.window, 2, kMostTokens,
               "ids that the model reads at once (default 2048, or the context where that is less)");
   flags.count("--stride", "IDS", sizes.stride, 1, kMostTokens,

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "backend/factory.h"
 #include "device/device.h"
 #include "device/ops.h"
+#include "engine/engine_thread.h"
 
 namespace precis::test {
 
@@ -172,8 +172,9 @@ class DeferredOps final : public Ops {
 
 class DeferredDevice final : public Device {
  public:
-  DeferredDevice(const std::string& backend, std::shared_ptr<DeferredHooks> hooks)
-      : device_(open_backend(backend, {.threads = 2})),
+  // Over the device that these options open with a backend of the host, "cpu" or "reference".
+  DeferredDevice(EngineOptions options, const std::string& backend, std::shared_ptr<DeferredHooks> hooks)
+      : device_(open_host(std::move(options), backend)),
         hooks_(std::move(hooks)),
         ops_(std::make_shared<DeferredOps>(device_->ops(), hooks_)) {}
 
@@ -189,6 +190,10 @@ class DeferredDevice final : public Device {
   double measure_read() override { return device_->measure_read(); }
 
  private:
+  static std::unique_ptr<Device> open_host(EngineOptions options, const std::string& backend) {
+    options.backend = backend;
+    return open_device(options);
+  }
   Buffer kept(Buffer memory) {
     std::byte* at = memory.as();
     std::shared_ptr<void> kept(at, [memory, ops = ops_](void*) {

@@ -178,7 +178,8 @@ TEST_P(EsaTest, LaunchedAheadTheSame) {
   options.max_sequences = 2;
   const std::vector<std::int32_t> prompt = some_ids(180);
   const auto hooks = std::make_shared<DeferredHooks>();
-  EngineThread engine(options, [&](const EngineOptions&) { return std::make_unique<DeferredDevice>("cpu", hooks); });
+  EngineThread engine(options,
+                      [&](const EngineOptions& of) { return std::make_unique<DeferredDevice>(of, "cpu", hooks); });
   std::vector<Request> requests = {greedy_request(prompt, 30)};
   std::vector<Stream> streams = engine.submit(std::move(requests));
   const Result result = wait_for(streams.front());
@@ -254,7 +255,8 @@ TEST(EsaOptionsTest, BackendsWithoutItRefuseItAndAutoIsOff) {
   const auto ask = [&] {
     const auto hooks = std::make_shared<DeferredHooks>();
     hooks->selects = false;
-    EngineThread engine(options, [&](const EngineOptions&) { return std::make_unique<DeferredDevice>("cpu", hooks); });
+    EngineThread engine(options,
+                        [&](const EngineOptions& of) { return std::make_unique<DeferredDevice>(of, "cpu", hooks); });
     std::vector<Stream> streams = engine.submit({greedy_request(prompt, 5)});
     return wait_for(streams.front());
   };

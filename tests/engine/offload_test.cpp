@@ -138,7 +138,7 @@ TEST_P(OffloadModelTest, TheSameTokensLaunchedAhead) {
   const EngineOptions options = options_of(GetParam());
   const auto hooks = std::make_shared<DeferredHooks>();
   EngineThread engine(offloaded(options),
-                      [&](const EngineOptions&) { return std::make_unique<DeferredDevice>("cpu", hooks); });
+                      [&](const EngineOptions& of) { return std::make_unique<DeferredDevice>(of, "cpu", hooks); });
   std::vector<Stream> streams = engine.submit({greedy_request(some_ids(180), 30)});
   const Result result = wait_for(streams.front());
   EXPECT_GT(hooks->launched_ahead, 10);

@@ -70,7 +70,7 @@ class Deferred {
   explicit Deferred(const EngineOptions& options, bool asynchronous = true, const std::string& backend = "cpu") {
     hooks->asynchronous = asynchronous;
     thread_ = std::make_unique<EngineThread>(
-        options, [&, this](const EngineOptions&) { return std::make_unique<DeferredDevice>(backend, hooks); });
+        options, [&, this](const EngineOptions& of) { return std::make_unique<DeferredDevice>(of, backend, hooks); });
   }
 
   EngineThread& engine() { return *thread_; }

@@ -166,7 +166,7 @@ TEST(SamplerTest, TopKTopPAndMinPKeepWhatSortingKeeps) {
 
 // As many candidates as sorting by parts has to take several parts for, each about as likely as another.
 TEST(SamplerLongTest, LargeVocabulariesKeepWhatSortingKeeps) {
-  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
     const Logits logits = random_logits(random, 1500, 1);
