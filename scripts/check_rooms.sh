@@ -4,14 +4,14 @@
 #   scripts/check_rooms.sh --self-test a made-up tree with one violation of each kind must be found out
 #
 #   src/ROOM       its own headers and those of the rooms that it DEPENDS on, directly or through others, written from
-#                  src/ ("room/file.h"). The door ("precis/...") is implemented by the engine; text, memory and runtime
+#                  src/ ("room/file.h"). The door ("precis/...") is implemented by the engine; text, chat, memory and runtime
 #                  speak its plain types (messages, requests, events, reports) and know no engine
 #   backend/NAME   is included by nobody but itself, the factory in src/backend, and tests/backend
 #   include/precis "precis/..." and standard headers
 #   tools          "precis/..." and its own files
 #                  CUDA headers are included in src/backend/cuda alone
-#   src            names a model family only in src/families; comments, RoPE types and src/text, which tells tokenizers
-#                  and templates apart, aside
+#   src            names a model family only in src/families; comments, RoPE types, src/text, which tells tokenizers
+#                  apart, and src/chat, which has templates by name, aside
 set -euo pipefail
 
 # The rooms with all they may include, one a line: "room dependency dependency ...".
@@ -74,7 +74,7 @@ check_includes() {
         say("\"" path "\": only the factory in src/backend includes a backend")
       else if (place == "src" && own != "") {
         if (target != "" && index(reach[own], " " target " ") == 0) say("\"" path "\": " own " does not depend on " target)
-        else if (door && own != "engine" && (own !~ /^(text|memory|runtime)$/ || path == "precis/engine.h"))
+        else if (door && own != "engine" && (own !~ /^(text|chat|memory|runtime)$/ || path == "precis/engine.h"))
           say("\"" path "\": " own " does not know the door")
         else if (quoted && target == "" && !door) say("\"" path "\": no room; includes are written from src/")
       } else if (place == "include") {
@@ -85,7 +85,7 @@ check_includes() {
       }
       next
     }
-    place == "src" && own !~ /^(families|text)$/ {
+    place == "src" && own !~ /^(families|text|chat)$/ {
       gsub(/llama3/, "", code)
       if (match(code, /[Ll]lama|[Mm]istral|[Qq]wen/))
         say("\"" substr(code, RSTART, RLENGTH) "\": a family is named only in src/families")

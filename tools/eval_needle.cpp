@@ -97,7 +97,8 @@ void add_flags(CLI::App& app, NeedleFlags& needle) {
   flags.flag("--apart", needle.form.apart, "each question in a chat of its own");
   flags.count("-n,--max-tokens", "N", needle.max_tokens, 1, kMaxTokens,
               "tokens of a reply, at most (default 64, with --all 32 more for each further fact)");
-  flags.text("--chat-template", "NAME", needle.form.chat_template, "chatml instead of the model's own");
+  flags.text("--chat-template", "NAME|FILE", needle.form.chat_template,
+             "instead of the model's own: chatml, llama-3, mistral, gemma, zephyr, phi-3 or a Jinja file");
   flags.heading("Output");
   flags.text("--json", "FILE", needle.json, "every case as JSON; -: on standard output, instead of the table");
   flags.text("--svg", "FILE", needle.svg, "the table as a heat map");

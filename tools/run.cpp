@@ -56,7 +56,8 @@ void add_flags(CLI::App& app, RunFlags& run) {
              "a text file, or - for standard input; with -p: the file's text, a newline, the prompt");
   flags.flag("--chat", run.chat, "ask it as a user of a chat: one turn through the model's template");
   flags.text("--system,--system-prompt", "TEXT", run.system, "with --chat: what the system says first");
-  flags.text("--chat-template", "NAME", run.chat_template, "with --chat: chatml instead of the model's own");
+  flags.text("--chat-template", "NAME|FILE", run.chat_template,
+             "with --chat, instead of the model's own: chatml, llama-3, mistral, gemma, zephyr, phi-3 or a Jinja file");
   flags.flag("--parse-special", run.parse_special,
              "special tokens written in the prompt are special (without: they are text)");
   run.sampling.add(flags);

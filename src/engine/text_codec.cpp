@@ -1,7 +1,7 @@
 #include "precis/text_codec.h"
 
 #include "base/error.h"
-#include "text/chat_template.h"
+#include "chat/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace precis {
@@ -36,9 +36,19 @@ std::optional<std::int32_t> TextCodec::begin_id() const {
 }
 
 std::vector<std::int32_t> TextCodec::encode_chat(std::span<const ChatMessage> messages, const std::string& name) const {
-  if (!name.empty() && name != "chatml") fail("chat template: '{}', expected chatml", name);
-  const ChatTemplate chat = name.empty() ? ChatTemplate::of(*tokenizer_) : ChatTemplate::chatml();
-  return chat.encode(*tokenizer_, messages, true);
+  return encode_segments(render_chat(messages, {.chat_template = name, .tools = "", .variables = {}}).segments);
+}
+
+ChatPrompt TextCodec::render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const {
+  return ChatTemplate::choose(*tokenizer_, options.chat_template).render(*tokenizer_, messages, options);
+}
+
+std::vector<std::int32_t> TextCodec::encode_segments(std::span<const PromptSegment> segments) const {
+  return precis::encode_segments(*tokenizer_, segments);
+}
+
+std::optional<ThinkTags> TextCodec::think_tags(const std::string& name) const {
+  return ChatTemplate::choose(*tokenizer_, name).think_tags(*tokenizer_);
 }
 
 }  // namespace precis

@@ -83,9 +83,11 @@ TokenizerConfig read_tokenizer_config(const Folder& folder) {
     config.legacy = boolean(json, "legacy");
     config.added_tokens = added_tokens_in(json);
     config.chat_template = template_in(json);
+    config.chat_template_place = config.place + ": chat_template";
   }
   if (folder.has("chat_template.jinja")) {
-    config.chat_template = read_text(folder.at("chat_template.jinja"), longest_template);
+    config.chat_template_place = folder.at("chat_template.jinja").string();
+    config.chat_template = read_text(config.chat_template_place, longest_template);
   }
   return config;
 }

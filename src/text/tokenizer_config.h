@@ -23,6 +23,7 @@ struct TokenizerConfig {
   std::optional<bool> legacy;
   std::vector<AddedToken> added_tokens;      // added_tokens_decoder, by id
   std::optional<std::string> chat_template;  // chat_template.jinja before the config's own; of several the "default"
+  std::string chat_template_place;           // where it stands, for messages
 };
 
 // Throws Error when a file is there and malformed. Files that are absent leave their fields empty.

@@ -13,5 +13,7 @@ std::string normalized(std::string text, NormalForm form);
 
 // A letter, mark, digit, letter number or connector: what a regular expression calls \w.
 bool is_word_char(char32_t code);
+// A letter of any kind (L*).
+bool is_letter(char32_t code);
 
 }  // namespace precis

@@ -4,10 +4,10 @@
 
 #include <chrono>
 
+#include "support/tokenizer_files.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
-#include "tokenizer_files.h"
 
 namespace precis {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "tokenizer_files.h"
+#include "support/tokenizer_files.h"
 
 namespace precis {
 namespace {

@@ -9,10 +9,10 @@
 #include <random>
 
 #include "base/json.h"
+#include "support/tokenizer_files.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "text/utf8_stream.h"
-#include "tokenizer_files.h"
 
 namespace precis {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tokenizer_files.h"
+#include "support/tokenizer_files.h"
 
 namespace precis {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <random>
 
+#include "support/tokenizer_files.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
-#include "tokenizer_files.h"
 
 namespace precis {
 namespace {

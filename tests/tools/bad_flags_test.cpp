@@ -102,6 +102,7 @@ std::vector<BadFlags> bad_lines() {
       run_with("SystemWithoutChat", {"--system", "be kind"}, "--system"),
       run_with("TemplateWithoutChat", {"--chat-template", "chatml"}, "--chat-template"),
       run_with("UnknownTemplate", {"--chat", "--chat-template", "llama9"}, "llama9"),
+      run_with("TemplateFileMissing", {"--chat", "--chat-template", "/nowhere/t.jinja"}, "/nowhere/t.jinja"),
       run_with("FileMissing", {"-f", "/nowhere/book.txt"}, "/nowhere/book.txt"),
       run_with("FileIsAFolder", {"-f", demo_ksa()}, "folder"),
       tokenize_with("TokenizeTwoInputs", {"-p", "a", "-f", "-"}, "only one"),
