@@ -75,7 +75,7 @@ std::vector<std::string> prompt_texts(const RunFlags& run) {
   if (!file && run.prompts.empty()) {
     if (input_is_terminal())
       throw std::runtime_error("a prompt is expected: -p TEXT, -f FILE, or text on standard input");
-    file = "-";
+    file.emplace("-");
   }
   if (!file) return run.prompts;
   const std::string text = read_input("--file", *file);
