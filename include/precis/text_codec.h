@@ -16,6 +16,13 @@ namespace precis {
 
 class Tokenizer;
 
+// A stretch of a rendered conversation. `special`: the template's own text, whose special tokens are meant; what a
+// message says stays text.
+struct ChatSegment {
+  std::string text;
+  bool special = false;
+};
+
 // Thread-safe. A folder with only tokenizer files is enough.
 class TextCodec {
  public:
@@ -40,6 +47,12 @@ class TextCodec {
   // messages stay text. `name`: "" (the model's own) or "chatml". Throws when the model has no template or one that is
   // not understood.
   std::vector<std::int32_t> encode_chat(std::span<const ChatMessage> messages, const std::string& name) const;
+
+  // The same before it is encoded. `answering`: up to where the assistant is to speak.
+  std::vector<ChatSegment> render_chat(std::span<const ChatMessage> messages, const std::string& name,
+                                       bool answering) const;
+  // The ids of the segments' joined text; nothing is added.
+  std::vector<std::int32_t> encode(std::span<const ChatSegment> segments) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 

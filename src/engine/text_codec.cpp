@@ -35,10 +35,32 @@ std::optional<std::int32_t> TextCodec::begin_id() const {
   return tokenizer_->bos_id();
 }
 
-std::vector<std::int32_t> TextCodec::encode_chat(std::span<const ChatMessage> messages, const std::string& name) const {
+namespace {
+
+ChatTemplate template_named(const std::string& name, const Tokenizer& tokenizer) {
   if (!name.empty() && name != "chatml") fail("chat template: '{}', expected chatml", name);
-  const ChatTemplate chat = name.empty() ? ChatTemplate::of(*tokenizer_) : ChatTemplate::chatml();
-  return chat.encode(*tokenizer_, messages, true);
+  return name.empty() ? ChatTemplate::of(tokenizer) : ChatTemplate::chatml();
+}
+
+}  // namespace
+
+std::vector<std::int32_t> TextCodec::encode_chat(std::span<const ChatMessage> messages, const std::string& name) const {
+  return template_named(name, *tokenizer_).encode(*tokenizer_, messages, true);
+}
+
+std::vector<ChatSegment> TextCodec::render_chat(std::span<const ChatMessage> messages, const std::string& name,
+                                                bool answering) const {
+  std::vector<ChatSegment> segments;
+  for (PromptSegment& segment : template_named(name, *tokenizer_).render(*tokenizer_, messages, answering)) {
+    segments.push_back({std::move(segment.text), segment.special});
+  }
+  return segments;
+}
+
+std::vector<std::int32_t> TextCodec::encode(std::span<const ChatSegment> segments) const {
+  std::vector<TextSegment> texts;
+  for (const ChatSegment& segment : segments) texts.push_back({segment.text, segment.special});
+  return tokenizer_->encode(texts, {.add_bos = false, .add_eos = false});
 }
 
 }  // namespace precis
