@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "numbers.h"
 
@@ -18,8 +19,8 @@ ShowThinking parse_show_thinking(const std::string& text, bool to_terminal) {
   throw std::runtime_error(fmt::format("--show-thinking: {}, expected on, off or dim", shown_text(text)));
 }
 
-AnswerWriter::AnswerWriter(Output& output, ShowThinking thinking, bool to_terminal, bool begins_inside)
-    : output_(output), thinking_(thinking), to_terminal_(to_terminal), filter_(begins_inside) {
+AnswerWriter::AnswerWriter(Output& output, ShowThinking thinking, bool to_terminal, ThinkingFilter filter)
+    : output_(output), thinking_(thinking), to_terminal_(to_terminal), filter_(std::move(filter)) {
   output_.begin_text();
 }
 

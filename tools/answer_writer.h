@@ -19,7 +19,7 @@ ShowThinking parse_show_thinking(const std::string& text, bool to_terminal);
 class AnswerWriter {
  public:
   // `to_terminal`: control characters other than line feeds and tabs are left out, and "dim" dims.
-  AnswerWriter(Output& output, ShowThinking thinking, bool to_terminal, bool begins_inside);
+  AnswerWriter(Output& output, ShowThinking thinking, bool to_terminal, ThinkingFilter filter);
 
   void write(std::string_view text);
   // The answer has ended: ends its line.

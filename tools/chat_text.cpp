@@ -11,27 +11,22 @@ std::string ChatText::special_text(std::int32_t id) const {
 }
 
 std::int64_t ChatText::count(const std::string& text) const {
-  const std::array<ChatPart, 1> one = {ChatPart{text, false}};
+  const std::array<PromptSegment, 1> one = {PromptSegment{text, false}};
   return text.empty() ? 0 : static_cast<std::int64_t>(encode(one).size());
 }
 
 CodecChatText::CodecChatText(const TextCodec& codec, std::string name) : codec_(codec), name_(std::move(name)) {
   const std::array<ChatMessage, 1> probe = {ChatMessage{"user", "?"}};
-  codec_.render_chat(probe, name_, true);
+  render(probe, true);
 }
 
-std::vector<ChatPart> CodecChatText::render(std::span<const ChatMessage> messages, bool answering) const {
-  std::vector<ChatPart> parts;
-  for (ChatSegment& segment : codec_.render_chat(messages, name_, answering)) {
-    parts.push_back({std::move(segment.text), segment.special});
-  }
-  return parts;
+ChatPrompt CodecChatText::render(std::span<const ChatMessage> messages, bool answering) const {
+  return codec_.render_chat(messages,
+                            {.chat_template = name_, .add_generation_prompt = answering, .tools = "", .variables = {}});
 }
 
-std::vector<std::int32_t> CodecChatText::encode(std::span<const ChatPart> parts) const {
-  std::vector<ChatSegment> segments;
-  for (const ChatPart& part : parts) segments.push_back({part.text, part.special});
-  return codec_.encode(segments);
+std::vector<std::int32_t> CodecChatText::encode(std::span<const PromptSegment> segments) const {
+  return codec_.encode_segments(segments);
 }
 
 std::string CodecChatText::decode(std::span<const std::int32_t> ids, bool show_special) const {

@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "precis/chat_message.h"
+#include "precis/chat_prompt.h"
 #include "precis/text_codec.h"
 
 namespace precis {
-
-// A stretch of a rendered conversation. `special`: the template's own, so special tokens that it spells are meant.
-struct ChatPart {
-  std::string text;
-  bool special = false;
-};
 
 // Thread-safe. Tests put templates of their own behind it.
 class ChatText {
@@ -24,9 +19,9 @@ class ChatText {
 
   // Throws std::runtime_error for a conversation that the template does not take. `answering`: up to where the
   // assistant is to speak.
-  virtual std::vector<ChatPart> render(std::span<const ChatMessage> messages, bool answering) const = 0;
+  virtual ChatPrompt render(std::span<const ChatMessage> messages, bool answering) const = 0;
   // The ids of the joined text. Nothing is added: a bos stands in the template.
-  virtual std::vector<std::int32_t> encode(std::span<const ChatPart> parts) const = 0;
+  virtual std::vector<std::int32_t> encode(std::span<const PromptSegment> segments) const = 0;
   // With special tokens, or without.
   virtual std::string decode(std::span<const std::int32_t> ids, bool show_special) const = 0;
 
@@ -42,8 +37,8 @@ class CodecChatText final : public ChatText {
   // Throws std::runtime_error when the model has no template and none is named.
   CodecChatText(const TextCodec& codec, std::string name);
 
-  std::vector<ChatPart> render(std::span<const ChatMessage> messages, bool answering) const override;
-  std::vector<std::int32_t> encode(std::span<const ChatPart> parts) const override;
+  ChatPrompt render(std::span<const ChatMessage> messages, bool answering) const override;
+  std::vector<std::int32_t> encode(std::span<const PromptSegment> segments) const override;
   std::string decode(std::span<const std::int32_t> ids, bool show_special) const override;
 
  private:

@@ -9,14 +9,8 @@ namespace precis {
 
 namespace {
 
-std::string joined(const std::vector<ChatPart>& parts) {
-  std::string text;
-  for (const ChatPart& part : parts) text += part.text;
-  return text;
-}
-
 // Without the first `bytes` bytes of the joined text.
-std::vector<ChatPart> behind(std::vector<ChatPart> parts, std::size_t bytes) {
+std::vector<PromptSegment> behind(std::vector<PromptSegment> parts, std::size_t bytes) {
   std::size_t at = 0;
   while (at < parts.size() && bytes >= parts[at].text.size()) bytes -= parts[at++].text.size();
   parts.erase(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(at));
@@ -111,12 +105,14 @@ std::vector<ChatMessage> Conversation::messages() const {
 Conversation::Prompt Conversation::prompt(const ChatText& chat, const std::string& question) const {
   std::vector<ChatMessage> all = messages();
   all.push_back({"user", Turn{waiting_, question, "", false}.message()});
-  std::vector<ChatPart> parts = chat.render(all, true);
+  ChatPrompt rendered = chat.render(all, true);
   Prompt prompt;
-  prompt.text = joined(parts);
+  prompt.text = rendered.text();
+  prompt.thinking = rendered.thinking;
   prompt.reused = said_.agreed(prompt.text);
   prompt.ids.assign(said_.ids.begin(), said_.ids.begin() + static_cast<std::ptrdiff_t>(prompt.reused.ids));
-  const std::vector<std::int32_t> rest = encode_behind(chat, prompt.ids, behind(std::move(parts), prompt.reused.bytes));
+  const std::vector<std::int32_t> rest =
+      encode_behind(chat, prompt.ids, behind(std::move(rendered.segments), prompt.reused.bytes));
   prompt.ids.insert(prompt.ids.end(), rest.begin(), rest.end());
   return prompt;
 }
@@ -125,13 +121,13 @@ Conversation::Prompt Conversation::prompt(const ChatText& chat, const std::strin
 // something whose ids are known, and that does not melt into it: the special token that comes before it, or else what
 // ends a word.
 std::vector<std::int32_t> Conversation::encode_behind(const ChatText& chat, std::span<const std::int32_t> ids,
-                                                      std::vector<ChatPart> rest) {
+                                                      std::vector<PromptSegment> rest) {
   if (ids.empty() || rest.empty()) return chat.encode(rest);
-  std::vector<ChatPart> anchors;
+  std::vector<PromptSegment> anchors;
   if (const std::string special = chat.special_text(ids.back()); !special.empty()) anchors.push_back({special, true});
   for (const char* text : {"\n", ".", "a"}) anchors.push_back({text, false});
-  rest.insert(rest.begin(), ChatPart{});
-  for (ChatPart& anchor : anchors) {
+  rest.insert(rest.begin(), PromptSegment{});
+  for (PromptSegment& anchor : anchors) {
     const std::vector<std::int32_t> known = chat.encode(std::span(&anchor, 1));
     rest[0] = std::move(anchor);
     std::vector<std::int32_t> found = chat.encode(rest);
@@ -168,7 +164,7 @@ void Conversation::answered(const ChatText& chat, const std::string& question, P
   // Some templates put a space of their own before an answer, or strip it: a message without it then agrees.
   for (const std::string& content : {text, trimmed(text, false), trimmed(text, true)}) {
     turns_.back().answer = content;
-    const std::string shown = joined(chat.render(messages(), false));
+    const std::string shown = chat.render(messages(), false).text();
     if (shown.starts_with(said_.text)) break;
     turns_.back().answer = text;
   }

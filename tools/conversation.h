@@ -84,7 +84,8 @@ class Conversation {
   struct Prompt {
     std::vector<std::int32_t> ids;
     std::string text;
-    Said::Mark reused;  // of said()
+    Said::Mark reused;      // of said()
+    bool thinking = false;  // the answer begins with what the model thinks
   };
   // What the model is to read if this were asked next.
   Prompt prompt(const ChatText& chat, const std::string& question) const;
@@ -103,7 +104,7 @@ class Conversation {
   std::vector<ChatMessage> messages() const;
   // The rest of a conversation behind `ids`.
   static std::vector<std::int32_t> encode_behind(const ChatText& chat, std::span<const std::int32_t> ids,
-                                                 std::vector<ChatPart> rest);
+                                                 std::vector<PromptSegment> rest);
 
   std::string system_;
   std::vector<Turn> turns_;

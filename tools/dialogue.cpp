@@ -134,7 +134,8 @@ bool Dialogue::ask_with(const std::string& question, int attempt) {
   if (request.sampling.seed) *request.sampling.seed += static_cast<std::uint64_t>(attempt);
 
   unanswered_ = question;
-  AnswerWriter writer(output_, options_.thinking, options_.to_terminal, begins_thinking(prompt.text));
+  AnswerWriter writer(output_, options_.thinking, options_.to_terminal,
+                      ThinkingFilter(engine_.text().think_tags(options_.chat_template), prompt.thinking));
   const Answer answer = run(std::move(request), &writer);
   const bool stopped = answer.reason == EndReason::cancelled;
   const bool nothing = stopped && answer.text.empty();

@@ -42,9 +42,11 @@ void Dialogue::note_context() const {
   }
   if (parts.system > 0) notes_.line(fmt::format(row, "system", shown_count(parts.system), ""));
   notes_.line(fmt::format(row, "documents", shown_count(documents), names));
+  const std::size_t turns = conversation_.turns().size();
   std::size_t stopped = 0;
   for (const Turn& turn : conversation_.turns()) stopped += turn.stopped ? 1 : 0;
-  notes_.line(fmt::format(row, "questions", shown_count(parts.questions), conversation_.turns().size()));
+  notes_.line(fmt::format(row, "questions", shown_count(parts.questions),
+                          fmt::format("{} question{}", turns, turns == 1 ? "" : "s")));
   notes_.line(fmt::format(row, "answers", shown_count(parts.answers),
                           stopped > 0 ? fmt::format("{} of them stopped", stopped) : ""));
   notes_.line(fmt::format(row, "template",

@@ -1,9 +1,12 @@
-// Tells an answer from what the model thinks before it, between <think> and </think>.
+// Tells an answer from what the model thinks before it, between tags.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "precis/chat_prompt.h"
 
 namespace precis {
 
@@ -15,8 +18,8 @@ class ThinkingFilter {
     bool thinking = false;
   };
 
-  // `inside`: the prompt ends with <think>, so the answer begins with thinking.
-  explicit ThinkingFilter(bool inside) : place_(inside ? Place::inside : Place::before) {}
+  // `inside`: the prompt ends behind the opening tag. Without tags all is answer.
+  ThinkingFilter(std::optional<ThinkTags> tags, bool inside);
 
   // What may be the beginning of a tag waits for the next text.
   std::vector<Stretch> take(std::string_view text) { return cut(text, false); }
@@ -29,12 +32,10 @@ class ThinkingFilter {
 
   std::vector<Stretch> cut(std::string_view text, bool at_end);
 
+  ThinkTags tags_;
   Place place_;
   bool skips_blank_ = true;
   std::string held_;
 };
-
-// Whether a prompt ends with <think>, perhaps with blanks behind it.
-bool begins_thinking(std::string_view prompt);
 
 }  // namespace precis

@@ -11,17 +11,11 @@
 #include <vector>
 
 #include "precis/chat_message.h"
+#include "precis/chat_prompt.h"
 
 namespace precis {
 
 class Tokenizer;
-
-// A stretch of a rendered conversation. `special`: the template's own text, whose special tokens are meant; what a
-// message says stays text.
-struct ChatSegment {
-  std::string text;
-  bool special = false;
-};
 
 // Thread-safe. A folder with only tokenizer files is enough.
 class TextCodec {
@@ -44,15 +38,16 @@ class TextCodec {
   std::optional<std::int32_t> begin_id() const;
 
   // A conversation through the model's chat template, up to where the assistant is to speak. Special tokens in the
-  // messages stay text. `name`: "" (the model's own) or "chatml". Throws when the model has no template or one that is
-  // not understood.
+  // messages stay text. `name`: as ChatOptions::chat_template. Throws when the model has no template, when it is no
+  // Jinja known here (docs/chat-templates.md), and when it refuses the conversation.
   std::vector<std::int32_t> encode_chat(std::span<const ChatMessage> messages, const std::string& name) const;
-
-  // The same before it is encoded. `answering`: up to where the assistant is to speak.
-  std::vector<ChatSegment> render_chat(std::span<const ChatMessage> messages, const std::string& name,
-                                       bool answering) const;
-  // The ids of the segments' joined text; nothing is added.
-  std::vector<std::int32_t> encode(std::span<const ChatSegment> segments) const;
+  // The same as text, and with choices. encode_segments() makes ids of it; both together are encode_chat().
+  ChatPrompt render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const;
+  // The ids of the segments' joined text, nothing added; special tokens where a segment says so.
+  std::vector<std::int32_t> encode_segments(std::span<const PromptSegment> segments) const;
+  // Between what the model thinks; nothing where neither its template nor its added tokens know such tags. Throws as
+  // encode_chat().
+  std::optional<ThinkTags> think_tags(const std::string& name) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 

@@ -35,32 +35,26 @@ std::optional<std::int32_t> TextCodec::begin_id() const {
   return tokenizer_->bos_id();
 }
 
-namespace {
-
-ChatTemplate template_named(const std::string& name, const Tokenizer& tokenizer) {
-  if (!name.empty() && name != "chatml") fail("chat template: '{}', expected chatml", name);
-  return name.empty() ? ChatTemplate::of(tokenizer) : ChatTemplate::chatml();
-}
-
-}  // namespace
-
 std::vector<std::int32_t> TextCodec::encode_chat(std::span<const ChatMessage> messages, const std::string& name) const {
-  return template_named(name, *tokenizer_).encode(*tokenizer_, messages, true);
+  return encode_segments(render_chat(messages, {.chat_template = name, .tools = "", .variables = {}}).segments);
 }
 
-std::vector<ChatSegment> TextCodec::render_chat(std::span<const ChatMessage> messages, const std::string& name,
-                                                bool answering) const {
-  std::vector<ChatSegment> segments;
-  for (PromptSegment& segment : template_named(name, *tokenizer_).render(*tokenizer_, messages, answering)) {
-    segments.push_back({std::move(segment.text), segment.special});
-  }
-  return segments;
+ChatPrompt TextCodec::render_chat(std::span<const ChatMessage> messages, const ChatOptions& options) const {
+  const std::string& name = options.chat_template;
+  if (!name.empty() && name != "chatml") fail("chat template: '{}', expected chatml", name);
+  const ChatTemplate chat = name.empty() ? ChatTemplate::of(*tokenizer_) : ChatTemplate::chatml();
+  return {chat.render(*tokenizer_, messages, options.add_generation_prompt)};
 }
 
-std::vector<std::int32_t> TextCodec::encode(std::span<const ChatSegment> segments) const {
+std::vector<std::int32_t> TextCodec::encode_segments(std::span<const PromptSegment> segments) const {
   std::vector<TextSegment> texts;
-  for (const ChatSegment& segment : segments) texts.push_back({segment.text, segment.special});
+  for (const PromptSegment& segment : segments) texts.push_back({segment.text, segment.special});
   return tokenizer_->encode(texts, {.add_bos = false, .add_eos = false});
+}
+
+std::optional<ThinkTags> TextCodec::think_tags(const std::string&) const {
+  const ThinkTags tags{"<think>", "</think>"};
+  return tokenizer_->id_of(tags.open) && tokenizer_->id_of(tags.close) ? std::optional(tags) : std::nullopt;
 }
 
 }  // namespace precis

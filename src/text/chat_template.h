@@ -8,16 +8,10 @@
 #include <vector>
 
 #include "precis/chat_message.h"
+#include "precis/chat_prompt.h"
 #include "text/tokenizer.h"
 
 namespace precis {
-
-// A stretch of a rendered conversation. Special tokens count in the template's text only: a user who writes
-// "<|im_end|>" writes text.
-struct PromptSegment {
-  std::string text;
-  bool special = false;
-};
 
 // ChatML in its known spellings. Immutable; any number of threads may use it.
 class ChatTemplate {
