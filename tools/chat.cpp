@@ -122,8 +122,11 @@ class Chat {
   void listen();
   // Runs an input; complains of what was wrong. False: it is over.
   bool act(const ChatInput& input);
-  bool over(bool stopped) const { return dialogue_.closed() || signals_.leaving() || (stopped && !person_); }
-  void leave();
+  bool over(bool stopped) const {
+    return dialogue_.closed() || signals_.leaving() || (!person_ && (stopped || signals_.last() != 0));
+  }
+  // Keeps the session, and throws what has gone wrong before.
+  void leave(const std::exception_ptr& failure);
 
   const ChatFlags& flags_;
   Engine& engine_;
@@ -148,8 +151,7 @@ int Chat::run(std::vector<Document> documents) {
   } catch (...) {
     failure = std::current_exception();
   }
-  leave();
-  if (failure) std::rethrow_exception(failure);
+  leave(failure);
   if (signals_.leaving()) return 128 + signals_.leaving_signal();
   return !person_ && signals_.last() != 0 ? 128 + signals_.last() : static_cast<int>(done);
 }
@@ -220,9 +222,14 @@ void Chat::listen() {
   if (lines.open()) throw std::runtime_error("standard input: \"\"\" is not closed before its end");
 }
 
-void Chat::leave() {
-  if (flags_.session.empty() || dialogue_.saved() || dialogue_.empty()) return;
-  dialogue_.save(flags_.session);
+void Chat::leave(const std::exception_ptr& failure) {
+  try {
+    if (!flags_.session.empty() && !dialogue_.saved()) dialogue_.save(flags_.session);
+  } catch (const std::exception& error) {
+    if (!failure) throw;
+    dialogue_.notes().line(std::string("the session is not saved: ") + error.what());
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 int run_chat(const ChatFlags& flags) {

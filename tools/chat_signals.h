@@ -24,14 +24,11 @@ class ChatSignals {
     Busy(const Busy&) = delete;
     Busy& operator=(const Busy&) = delete;
 
-    // A signal has come since it was made.
-    bool stopped() const { return signals_.stopped_; }
-
    private:
     ChatSignals& signals_;
   };
 
-  // The last signal; 0 if there was none, or since forget().
+  // The last signal; 0 if there was none.
   int last() const { return last_; }
   // SIGTERM or SIGHUP has come: the chat is to end.
   bool leaving() const { return leaving_ != 0; }

@@ -15,22 +15,22 @@ std::int64_t ChatText::count(const std::string& text) const {
   return text.empty() ? 0 : static_cast<std::int64_t>(encode(one).size());
 }
 
-CodecChatText::CodecChatText(const TextCodec& codec, std::string name) : codec_(codec), name_(std::move(name)) {
+CodecChatText::CodecChatText(const TextCodec& codec, std::string name) : codec_(&codec), name_(std::move(name)) {
   const std::array<ChatMessage, 1> probe = {ChatMessage{"user", "?"}};
   render(probe, true);
 }
 
 ChatPrompt CodecChatText::render(std::span<const ChatMessage> messages, bool answering) const {
-  return codec_.render_chat(messages,
-                            {.chat_template = name_, .add_generation_prompt = answering, .tools = "", .variables = {}});
+  return codec_->render_chat(
+      messages, {.chat_template = name_, .add_generation_prompt = answering, .tools = "", .variables = {}});
 }
 
 std::vector<std::int32_t> CodecChatText::encode(std::span<const PromptSegment> segments) const {
-  return codec_.encode_segments(segments);
+  return codec_->encode_segments(segments);
 }
 
 std::string CodecChatText::decode(std::span<const std::int32_t> ids, bool show_special) const {
-  return codec_.decode(ids, show_special);
+  return codec_->decode(ids, show_special);
 }
 
 }  // namespace precis

@@ -42,7 +42,7 @@ class CodecChatText final : public ChatText {
   std::string decode(std::span<const std::int32_t> ids, bool show_special) const override;
 
  private:
-  const TextCodec& codec_;
+  const TextCodec* codec_;
   std::string name_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 
 #include "chat_input.h"
@@ -54,8 +55,11 @@ void Dialogue::expect_room(const std::string& what, std::int64_t tokens) const {
 }
 
 Answer Dialogue::run(Request request, AnswerWriter* writer) {
-  ReadingProgress progress(notes_, engine_, static_cast<std::int64_t>(request.ids.size()));
-  request.on_progress = [&progress](std::int64_t computed) { progress.computed(computed); };
+  // The engine may call it for a moment after an exception has left here.
+  const auto progress =
+      std::make_shared<ReadingProgress>(notes_, engine_, static_cast<std::int64_t>(request.ids.size()));
+  request.on_progress = [progress](std::int64_t computed) { progress->computed(computed); };
+  const ReadingProgress::Ending ending(*progress);
   Stream stream = engine_.submit(std::move(request));
   Answer answer;
   {
@@ -64,7 +68,7 @@ Answer Dialogue::run(Request request, AnswerWriter* writer) {
     for (bool end = false; !end;) {
       const TokenEvent event = stream.next();
       end = event.end;
-      if (end || !event.text.empty()) progress.end();
+      if (end || !event.text.empty()) progress->end();
       answer.add(event);
       if (writer != nullptr) writer->write(event.text);
       if (output_.closed()) stream.cancel();
@@ -216,8 +220,8 @@ std::vector<std::string> Dialogue::setting_names() {
 void Dialogue::save(const std::filesystem::path& path) {
   Request request;
   request.ids = conversation_.beginning(text_);
+  request.ids.resize(std::min(request.ids.size(), static_cast<std::size_t>(engine_.context())));
   const std::vector<std::int32_t> ids = request.ids;
-  expect_room("the conversation has", static_cast<std::int64_t>(ids.size()));
   // The last few ids may not be computed yet, and with them the next question begins at once.
   const Answer answer = run(std::move(request), nullptr);
   if (answer.reason == EndReason::cancelled && !signals_.leaving()) throw std::runtime_error("/save: stopped");
@@ -238,6 +242,10 @@ void Dialogue::load(const std::filesystem::path& path) {
   for (const auto& [name, value] : session.settings) {
     const auto is_given = [&name = name](const auto& setting) { return setting.first == name; };
     if (std::ranges::none_of(given, is_given)) sampling.set(name, value);
+  }
+  if (options_.chat_template.empty() && !session.chat_template.empty()) {
+    text_ = CodecChatText(engine_.text(), session.chat_template);
+    options_.chat_template = session.chat_template;
   }
   options_.sampling = std::move(sampling);
   conversation_ = std::move(session.conversation);

@@ -62,7 +62,6 @@ class Dialogue {
   const std::string& system() const { return conversation_.system(); }
   // Whether a document with this name and text is part of the conversation.
   bool knows(const Document& document) const;
-  bool empty() const { return conversation_.turns().empty() && conversation_.waiting().empty(); }
 
  private:
   // A request with progress, which signals stop. `writer`: who gets the text.

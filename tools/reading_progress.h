@@ -26,6 +26,18 @@ class ReadingProgress {
   ReadingProgress(const ReadingProgress&) = delete;
   ReadingProgress& operator=(const ReadingProgress&) = delete;
 
+  // Ends it with a scope.
+  class Ending {
+   public:
+    explicit Ending(ReadingProgress& progress) : progress_(progress) {}
+    ~Ending() { progress_.end(); }
+    Ending(const Ending&) = delete;
+    Ending& operator=(const Ending&) = delete;
+
+   private:
+    ReadingProgress& progress_;
+  };
+
   // So many are computed. Any thread.
   void computed(std::int64_t tokens);
   // The line goes. Nobody else may write to standard error before.
