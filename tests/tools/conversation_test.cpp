@@ -45,7 +45,9 @@ TestChatText::Render chatml(bool strips) {
     for (std::size_t at = 0; at < messages.size(); ++at) {
       const bool earlier = at + 1 < messages.size() && messages[at].role == "assistant";
       const std::string& content = messages[at].content;
-      parts.push_back({"<|im_start|>" + messages[at].role + "\n", true});
+      parts.push_back({"<|im_start|>", true});
+      parts.push_back({messages[at].role, false});
+      parts.push_back({"\n", true});
       parts.push_back({strips && earlier ? without_thinking(content) : content, false});
       parts.push_back({"<|im_end|>\n", true});
     }
@@ -86,7 +88,7 @@ std::vector<std::int32_t> spelled(const ChatText& chat, const std::string& text,
   const std::vector<std::int32_t> anchor = encoded(chat, "\n", false);
   std::vector<std::int32_t> ids;
   for (const char letter : text) {
-    const std::vector<std::int32_t> with = encoded(chat, "\n" + std::string(1, letter), false);
+    const std::vector<std::int32_t> with = encoded(chat, std::string("\n").append(1, letter), false);
     ids.insert(ids.end(), with.begin() + static_cast<std::ptrdiff_t>(anchor.size()), with.end());
   }
   if (!end.empty()) ids.push_back(encoded(chat, end, true).back());
