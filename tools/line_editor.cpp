@@ -119,6 +119,8 @@ LineEditor::~LineEditor() {
 LineReading LineEditor::read(const std::string& prompt) {
   state_->prompt = prompt;
   state_->interrupted = false;
+  // libedit shows its prompt before it takes the terminal over, and a Ctrl-D between the two would be lost.
+  ::el_set(state_->editor, EL_PREP_TERM, 1);
   int count = 0;
   const char* line = ::el_gets(state_->editor, &count);
   if (state_->interrupted) {

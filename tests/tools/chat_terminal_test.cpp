@@ -25,16 +25,22 @@ TEST(ChatTerminalThreadsTest, CtrlCStopsAnAnswerAndKeepsTheChat) {
   program.type(kCtrlC);
   ASSERT_TRUE(program.see("stopped: what was said stays in the conversation"));
   ASSERT_TRUE(program.see("first word after"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/context\r");
   ASSERT_TRUE(program.see("1 of them stopped"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/set max-tokens 4\r");
   ASSERT_TRUE(program.see("max-tokens 4 (set)"));
+  ASSERT_TRUE(program.see("> "));
   program.type("Go on\r");
   ASSERT_TRUE(program.see("the answer ends here after 4 tokens"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/retry\r");
   ASSERT_TRUE(program.see("the answer ends here after 4 tokens"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/context\r");
   ASSERT_TRUE(program.see("2 questions"));
+  ASSERT_TRUE(program.see("> "));
   program.type(kCtrlD);
   EXPECT_EQ(program.finish(), 0) << program.shown();
 }
@@ -57,6 +63,7 @@ TEST(ChatTerminalThreadsTest, CtrlCAtThePromptClearsTheLine) {
   ASSERT_TRUE(program.see("> "));
   program.type("/nothing\r");
   ASSERT_TRUE(program.see("no command is called '/nothing'"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/quit\r");
   EXPECT_EQ(program.finish(), 0) << program.shown();
   EXPECT_EQ(program.shown().find("first word after"), std::string::npos) << "nothing was asked";
@@ -72,8 +79,10 @@ TEST(ChatTerminalThreadsTest, ReadingShowsProgressAndWhatWasReadIsKept) {
   program.type(kCtrlC);
   ASSERT_TRUE(program.see("stopped: "));
   ASSERT_TRUE(program.see(" tokens are read, and kept"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/memory\r");
   ASSERT_TRUE(program.see("cached prefixes"));
+  ASSERT_TRUE(program.see("> "));
   program.type("Who?\r");
   ASSERT_TRUE(program.see("reading "));
   program.type(kCtrlC);
@@ -91,8 +100,10 @@ TEST(ChatTerminalThreadsTest, BlocksAndHistoryAndLettersOfManyBytes) {
     program.type("\"\"\"\rZo\xC3\xAB,\rwho are you?\r\"\"\"\r");
     ASSERT_TRUE(program.see("Zo\xC3\xAB"));
     ASSERT_TRUE(program.see("first word after"));
+    ASSERT_TRUE(program.see("> "));
     program.type("/context\r");
     ASSERT_TRUE(program.see("1 question"));
+    ASSERT_TRUE(program.see("> "));
     program.type(kCtrlD);
     EXPECT_EQ(program.finish(), 0) << program.shown();
   }
@@ -103,6 +114,7 @@ TEST(ChatTerminalThreadsTest, BlocksAndHistoryAndLettersOfManyBytes) {
   ASSERT_TRUE(program.see("/context"));
   program.type("\r");
   ASSERT_TRUE(program.see("tokens used"));
+  ASSERT_TRUE(program.see("> "));
   program.type("/quit\r");
   EXPECT_EQ(program.finish(), 0) << program.shown();
 }
