@@ -26,6 +26,7 @@ Command add_logits(CLI::App& program);
 Command add_quantize(CLI::App& program);
 Command add_calibrate(CLI::App& program);
 Command add_eval(CLI::App& program);
+Command add_chat(CLI::App& program);
 Command add_bench(CLI::App& program);
 
 }  // namespace precis

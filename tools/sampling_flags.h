@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "flags.h"
@@ -18,7 +20,22 @@ class SamplingFlags {
   // wrong.
   Request request(std::vector<std::int32_t> ids, SamplingOptions defaults, std::int64_t context) const;
 
+  // Names of what set() changes.
+  static std::vector<std::string> names();
+  // As if the flag had been given, which may be spelled without its dashes: "temp", "top_p", "max-tokens". An empty
+  // value takes back what was given. Throws std::runtime_error for a wrong value; false: there is no such name.
+  bool set(std::string_view name, const std::string& value);
+  // What was given, by the names that set() takes. A flag that may be repeated comes as often.
+  std::vector<std::pair<std::string, std::string>> given() const;
+
+  // Flags that a command may have no use for.
+  bool shows_special() const { return show_special_; }
+  bool wants_logprobs() const { return logprobs_ >= 0; }
+
  private:
+  template <typename Visit>
+  void each_setting(Visit&& visit);
+
   std::optional<std::int64_t> max_tokens_;
   std::optional<float> temperature_, top_p_, min_p_;
   std::optional<int> top_k_;

@@ -55,6 +55,10 @@ void note_kv_table(const Notes& notes, const KvReport& kv) {
 
 }  // namespace
 
+void note_kv(const Notes& notes, const KvReport& kv) {
+  note_kv_table(notes, kv);
+}
+
 void note_answer(const Notes& notes, const Answer& answer, bool full) {
   const Usage& usage = answer.usage;
   const std::string reused =

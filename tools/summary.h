@@ -13,6 +13,8 @@ namespace precis {
 void note_answer(const Notes& notes, const Answer& answer, bool full);
 // Rates of a batch taken together; `seconds` of wall-clock time.
 void note_batch(const Notes& notes, const std::vector<Answer>& answers, double seconds);
+// A table of KV entries, a row a kind.
+void note_kv(const Notes& notes, const KvReport& kv);
 void note_memory(const Notes& notes, const MemoryReport& memory, bool full);
 // Each token with its log probability and alternatives.
 void note_logprobs(const Notes& notes, const Answer& answer, const TextCodec& codec);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -55,10 +56,12 @@ void Output::write(std::string_view bytes) {
   last_ = bytes.back();
 }
 
-Notes::Notes() : terminal_(::isatty(STDERR_FILENO) == 1) {
+bool colour_is_wanted() {
   const char* kind = std::getenv("TERM");
-  colour_ = terminal_ && std::getenv("NO_COLOR") == nullptr && kind != nullptr && std::strcmp(kind, "dumb") != 0;
+  return std::getenv("NO_COLOR") == nullptr && kind != nullptr && std::strcmp(kind, "dumb") != 0;
 }
+
+Notes::Notes() : terminal_(::isatty(STDERR_FILENO) == 1), colour_(terminal_ && colour_is_wanted()) {}
 
 // What standard error refuses has nowhere else to go, so failures are not looked at.
 void Notes::line(std::string_view text) const {
@@ -69,8 +72,15 @@ void Notes::heading(std::string_view text) const {
   write_all(STDERR_FILENO, colour_ ? fmt::format("\033[1m{}\033[0m\n", text) : fmt::format("{}\n", text));
 }
 
+void Notes::dim(std::string_view text) const {
+  write_all(STDERR_FILENO, colour_ ? fmt::format("\033[2m{}\033[0m\n", text) : fmt::format("{}\n", text));
+}
+
 void Notes::passing(std::string_view text) {
   if (!terminal_) return;
+  struct winsize size {};
+  // A line that wraps could not be wiped away.
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) text = text.substr(0, size.ws_col - 1U);
   write_all(STDERR_FILENO, fmt::format("\r\033[K{}", text));
   passing_ = true;
 }

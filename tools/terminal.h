@@ -35,9 +35,13 @@ class Notes {
   void line(std::string_view text) const;
   // A line in bold where standard error is a terminal.
   void heading(std::string_view text) const;
-  // A line that the next clear_passing() wipes away; only on a terminal.
+  // A line that is dim where standard error is a terminal.
+  void dim(std::string_view text) const;
+  // A line that the next clear_passing() wipes away, cut to the terminal's width; only on a terminal.
   void passing(std::string_view text);
   void clear_passing();
+
+  bool terminal() const { return terminal_; }
 
  private:
   bool terminal_;
@@ -45,6 +49,8 @@ class Notes {
   bool passing_ = false;
 };
 
+// Whether colour is wanted on a terminal: neither NO_COLOR nor a terminal that has none.
+bool colour_is_wanted();
 bool input_is_terminal();
 bool output_is_terminal();
 

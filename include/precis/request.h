@@ -41,6 +41,11 @@ struct Request {
   // preemption does; indices taken from the prefix cache are computed anew when all_logits is set.
   std::function<void(std::int64_t index, std::span<const float> logits)> on_logits;
   bool all_logits = false;
+
+  // Called on the engine's thread after each step that has computed a piece of the prompt, with how much of the prompt
+  // is computed, what came from the prefix cache included. After a preemption it begins anew, with less. It must return
+  // soon: all sequences wait for it.
+  std::function<void(std::int64_t computed)> on_progress;
 };
 
 }  // namespace precis

@@ -98,7 +98,20 @@ bool Job::describe(std::int32_t id, RowLogits& logits) {
   return stops_.found() || ends || at_limit(1);
 }
 
+void Job::report_progress() {
+  if (!request_.on_progress || !failure_.empty()) return;
+  const std::int64_t computed = std::min(sequence_.computed, sequence_.prompt);
+  if (computed == reported_) return;
+  reported_ = computed;
+  try {
+    request_.on_progress(computed);
+  } catch (const std::exception& error) {
+    failure_ = error.what();
+  }
+}
+
 bool Job::finish_step() {
+  report_progress();
   if (!failure_.empty()) {
     event_.reset();
     reason_ = EndReason::failed;

@@ -42,8 +42,8 @@ class Job {
   // Logits that follow ids[index], once they are there. Chooses the next token when the step completes the sequence.
   // What the caller's on_logits throws ends the job at the end of the step.
   void take_logits(std::int64_t index, RowLogits& logits);
-  // After all logits of the step were taken: appends the chosen token. True when the request has ended, for the reason
-  // in reason().
+  // After all logits of the step were taken and the step was committed: reports progress and appends the chosen token.
+  // True when the request has ended, for the reason in reason().
   bool finish_step();
   EndReason reason() const { return reason_; }
   // Sends the event of the token that was appended last, if it was not sent yet.
@@ -56,6 +56,8 @@ class Job {
   using Clock = std::chrono::steady_clock;
 
   std::int32_t choose(RowLogits& logits);
+  // Calls the caller's on_progress when the step has computed a piece of the prompt. What that throws ends the job.
+  void report_progress();
   // Fills in event_ and reason_ for the chosen token. True when it ends the answer.
   bool describe(std::int32_t id, RowLogits& logits);
   bool is_last(std::int64_t index) const { return index + 1 == static_cast<std::int64_t>(sequence_.ids.size()); }
@@ -74,6 +76,7 @@ class Job {
   StopMatcher stops_;
   std::int64_t most_ids_;       // prompt and answer, at most
   std::int64_t delivered_ = 0;  // logits handed out so far, as an index into ids
+  std::int64_t reported_ = 0;   // tokens of the prompt that on_progress heard of last
   std::optional<std::int32_t> chosen_;
   std::optional<TokenEvent> event_;  // of the chosen token; from finish_step() on of the last one, until it is sent
   bool ended_ = false;               // the chosen token ends the answer

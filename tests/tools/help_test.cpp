@@ -12,7 +12,7 @@ void expect_help(const std::vector<std::string>& line, const std::vector<std::st
 
 TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
   expect_help({"--help"},
-              {"run", "inspect", "tokenize", "logits", "quantize", "calibrate", "eval", "bench", "Exit codes"});
+              {"run", "chat", "inspect", "tokenize", "logits", "quantize", "calibrate", "eval", "bench", "Exit codes"});
   expect_help({"-h"}, {"Usage: precis"});
 }
 
@@ -74,6 +74,10 @@ TEST(HelpTest, RunNamesEveryFlagInBothSpellings) {
 }
 
 TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
+  expect_help({"chat", "--help"},
+              {"Usage: precis chat", "--file", "--system", "--session", "--question", "--chat-template", "--temp",
+               "--ctx-size", "--kv-cache-memory", "--show-thinking on|off|dim", "--stats", "/set [NAME VALUE]",
+               "Ctrl-C", "Examples:", "Exit codes:"});
   expect_help({"inspect", "--help"}, {"Usage: precis inspect", "--model", "--json", "Examples:"});
   expect_help({"tokenize", "--help"},
               {"Usage: precis tokenize", "--prompt", "--file", "--decode", "--batch", "--no-special", "Examples:"});
