@@ -149,6 +149,7 @@ TEST_F(SessionTest, TheTextOfAnInterruptedAnswerGoesOn) {
 TEST_F(SessionTest, SelectionGoesOnWithItsShortKeys) {
   for (const char* model : {"demo-ksa", "demo-dense"}) {
     for (const char* layers : {"full", "all"}) {
+      if (model == std::string_view("demo-dense") && layers == std::string_view("all")) continue;  // the same there
       SCOPED_TRACE(model);
       SCOPED_TRACE(layers);
       EngineOptions options = session_options(model_folder(model));
@@ -177,13 +178,14 @@ TEST_F(SessionTest, OwedSummariesStayOwed) {
     Course expected;
     {
       Engine engine(options);
-      all = joined(ids, run_one(engine, ids, 21).result.ids);
+      all = joined(ids, run_one(engine, ids, 19).result.ids);
       engine.save_session(file_, all, "");
       expected = run_one(engine, joined(all, {5}), 20);
     }
     SessionReader reader(file_);
-    EXPECT_EQ(reader.head().tokens, 81);
-    EXPECT_LT(reader.head().summarised, 81 / 8);
+    // One token before the next chunk ends, which all of these must have summarised by then at the latest.
+    EXPECT_EQ(reader.head().tokens, 79);
+    EXPECT_EQ(reader.head().summarised, 61 / 8);
     Engine engine(options);
     engine.load_session(file_);
     expect_same_course(run_one(engine, joined(all, {5}), 20), expected);
@@ -250,7 +252,7 @@ TEST_F(SessionTest, AnotherEnginesSessionIsRefused) {
   expect([](auto& of) { of.dummy_weights = true; }, "model: saved with ");
   expect([](auto& of) { of.context = 100; }, "tokens: 200, expected at most the context's 100");
   expect([](auto& of) { of.prefix_cache = false; }, "prefix_cache: off, expected on");
-  expect([](auto& of) { of.prefix_cache_memory = 1000; }, "expected at most prefix_cache_memory, 1 kB");
+  expect([](auto& of) { of.prefix_cache_memory = 1000; }, "expected at most prefix_cache_memory, 1.00 kB");
 }
 
 // The same geometry and config.json, and one number of one tensor is another.
