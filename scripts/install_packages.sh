@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev
-  libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libedit-dev)
+  libsentencepiece-dev libpcre2-dev libutf8proc-dev libeigen3-dev libedit-dev libxxhash-dev)
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" libgtest-dev) ;;

@@ -3,13 +3,17 @@
 // Everything here throws std::runtime_error with one line that names file, field or value and what was expected.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "precis/engine_options.h"
 #include "precis/memory_report.h"
 #include "precis/request.h"
+#include "precis/session.h"
 #include "precis/step_cost.h"
 #include "precis/text_codec.h"
 #include "precis/token_event.h"
@@ -75,6 +79,16 @@ class Engine {
   StepCost answer_cost(std::int64_t depth, std::int64_t tokens, std::int64_t sequences) const;
   // Drops what the prefix cache holds.
   void clear_prefix_cache();
+
+  // Writes a session (docs/sessions.md): all `ids`, `note`, which is the caller's own, and of the longest beginning of
+  // `ids` that the prefix cache has what it has. Other requests go on meanwhile, a step between two blocks. The file is
+  // the old one or the new one at any moment; what stood at `file` before is replaced. Throws when it cannot be
+  // written.
+  SessionInfo save_session(const std::filesystem::path& file, std::span<const std::int32_t> ids, std::string_view note);
+  // Puts what is in a session into the prefix cache, so that a request that begins with its ids computes the rest
+  // alone. Throws, and nothing has changed, when the file is cut or damaged in any bit, when it was saved by an engine
+  // whose model or options of numbers differ (the message says which), or when there is no room for it.
+  LoadedSession load_session(const std::filesystem::path& file);
 
  private:
   std::unique_ptr<EngineThread> thread_;

@@ -79,6 +79,10 @@ struct EngineOptions {
   // free, and leave it, the longest unused first, when it is needed.
   bool prefix_cache = true;
 
+  // Bytes that kept pages may take, in the device's own and in far memory together, also of those that running requests
+  // use at the same time. Beyond it those that were not used for longest leave. 0: as many as the pool has.
+  std::int64_t prefix_cache_memory = 0;
+
   // Distance in text tokens between the places of a prompt where a later request can set in when the model has windows
   // (KSA, sliding windows): each keeps its window's pages. 0: only at the ends of prompts and answers.
   int prefix_distance = 2048;

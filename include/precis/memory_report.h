@@ -46,6 +46,13 @@ struct MemoryReport {
   std::int64_t far_pages = 0;
   std::int64_t far_pages_used = 0;
   std::int64_t cached_prefixes = 0;  // places where a later request can set in
+  std::int64_t cached_bytes = 0;     // of the pages that these keep, of both kinds; shared pages count once
+
+  // Since the engine was opened.
+  std::int64_t prefix_hits = 0;       // how often a request set in on a cached prefix, also after a preemption
+  std::int64_t prefix_tokens = 0;     // of these: tokens that were not computed again
+  std::int64_t prefix_evictions = 0;  // cached prefixes that left because their room was needed
+  std::int64_t preemptions = 0;       // how often a running request gave its pages back, to be computed again
 };
 
 }  // namespace precis

@@ -26,6 +26,11 @@ struct SamplingOptions {
 
 struct Request {
   std::vector<std::int32_t> ids;  // the prompt, at least one id
+  // The last so many ids are the answer so far: of a request that was cancelled, or ended at max_tokens, and now goes
+  // on as though it had not. Of a request with the same options and sampling.seed, and the same ids before the answer:
+  // the tokens that come are those that would have come. max_tokens counts these. The text goes on where the text of
+  // whole characters ended that cannot begin a stop text: what came held back with the `end` event comes again.
+  std::int64_t answered = 0;
   std::int64_t max_tokens = 0;  // tokens to generate, at most; 0: none (the prompt is computed); < 0: up to the context
   SamplingOptions sampling;
   std::vector<std::string> stop;       // the answer ends before the first of these texts

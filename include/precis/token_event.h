@@ -25,7 +25,7 @@ struct TokenLogprob {
 
 // Wall-clock seconds and counts of one request.
 struct Usage {
-  std::int64_t prompt_tokens = 0;
+  std::int64_t prompt_tokens = 0;  // ids of the request, those of an answer so far included
   std::int64_t reused_tokens = 0;  // of the prompt, taken from the prefix cache
   std::int64_t answer_tokens = 0;
   int preemptions = 0;

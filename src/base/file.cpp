@@ -1,10 +1,12 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -107,10 +109,75 @@ std::string read_stdin(std::int64_t max_bytes) {
   return read_all(STDIN_FILENO, 0, max_bytes, "standard input");
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(fmt::format("{}.part-{}", path_.string(), ::getpid())) {
+InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
+  try {
+    bytes_ = open_regular(path_, file_);
+  } catch (...) {
+    if (file_ >= 0) ::close(file_);
+    throw;
+  }
+  ::posix_fadvise(file_, 0, 0, POSIX_FADV_SEQUENTIAL);
+}
+
+InputFile::~InputFile() {
+  ::close(file_);
+}
+
+void InputFile::read(std::span<std::byte> room) {
+  while (!room.empty()) {
+    const ssize_t got = ::read(file_, room.data(), room.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("{}: {}", path_.string(), std::strerror(errno));
+    if (got == 0) fail("{}: it has become shorter while it was read", path_.string());
+    room = room.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+void InputFile::seek(std::int64_t offset) {
+  if (::lseek(file_, offset, SEEK_SET) < 0) fail("{}: {}", path_.string(), std::strerror(errno));
+}
+
+namespace {
+
+constexpr const char* part_suffix = ".part-";
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+// Who writes a part holds a lock on it, which ends with its process.
+void remove_left_parts(const std::filesystem::path& path) {
+  const std::string begin = path.filename().string() + part_suffix;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_of(path), ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_part = name.starts_with(begin) &&
+                         name.find_first_not_of("0123456789-", begin.size()) == std::string::npos &&
+                         entry.is_regular_file(ignored);
+    if (!is_part) continue;
+    const Descriptor part(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (part.get() >= 0 && ::flock(part.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
+  }
+}
+
+// So that a name outlives the machine too. Where a file system cannot, there is no more to be had.
+void sync_folder(const std::filesystem::path& path) {
+  const Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() >= 0) ::fsync(folder.get());
+}
+
+std::filesystem::path part_of(const std::filesystem::path& path) {
+  static std::atomic<int> number = 0;
+  return fmt::format("{}{}{}-{}", path.string(), part_suffix, ::getpid(), ++number);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(part_of(path_)) {
+  remove_left_parts(path_);
   file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file_ < 0) fail("{}: cannot be written: {}", path_.string(), std::strerror(errno));
+  ::flock(file_, LOCK_EX | LOCK_NB);
 }
 
 AtomicFile::~AtomicFile() {
@@ -143,13 +210,15 @@ void AtomicFile::write_at(std::int64_t offset, std::span<const std::byte> bytes)
 }
 
 void AtomicFile::commit() {
-  const bool synced = ::fsync(file_) == 0;
-  const bool closed = ::close(std::exchange(file_, -1)) == 0;
-  if (!synced || !closed || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int reason = errno;
+  // Closed last: its lock says until then that somebody still needs the part.
+  const bool renamed = ::fsync(file_) == 0 && ::rename(temporary_.c_str(), path_.c_str()) == 0;
+  const int reason = errno;
+  ::close(std::exchange(file_, -1));
+  if (!renamed) {
     ::unlink(temporary_.c_str());
     fail("{}: cannot be written: {}", path_.string(), std::strerror(reason));
   }
+  sync_folder(path_);
 }
 
 Folder::Folder(std::filesystem::path path) : path_(std::move(path)) {

@@ -42,7 +42,31 @@ std::string read_text(const std::filesystem::path& path, std::int64_t max_bytes)
 // Everything up to the end of standard input, at most `max_bytes`. Throws Error("standard input: ...").
 std::string read_stdin(std::int64_t max_bytes);
 
-// Writes beside `path` and renames over it, so that a reader sees the old file or the new one. Throws Error.
+// A regular file that is read piece by piece, each into the caller's memory: what is cut meanwhile is an error, where a
+// mapping would be a signal. Throws Error("PATH: ...").
+class InputFile {
+ public:
+  explicit InputFile(std::filesystem::path path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  // Of the whole file, when it was opened.
+  std::int64_t bytes() const { return bytes_; }
+  // The next bytes, as many as there is room for.
+  void read(std::span<std::byte> room);
+  void seek(std::int64_t offset);
+
+ private:
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::int64_t bytes_ = 0;
+};
+
+// Writes beside `path` and renames over it, so that a reader sees the old file or the new one; so does who looks after
+// the machine has stopped at any moment. What a killed process has left beside `path` goes with the next one. Throws
+// Error.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);

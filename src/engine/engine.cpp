@@ -48,5 +48,12 @@ MemoryReport Engine::memory() const {
 void Engine::clear_prefix_cache() {
   thread_->clear_prefix_cache();
 }
+SessionInfo Engine::save_session(const std::filesystem::path& file, std::span<const std::int32_t> ids,
+                                 std::string_view note) {
+  return thread_->save_session(file, ids, note);
+}
+LoadedSession Engine::load_session(const std::filesystem::path& file) {
+  return thread_->load_session(file);
+}
 
 }  // namespace precis

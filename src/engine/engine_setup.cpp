@@ -40,6 +40,7 @@ void validate(const EngineOptions& options) {
   expect("piece", options.piece, 1, 1 << 16);
   expect("kv_memory", options.kv_memory, 0, std::int64_t{1} << 50);
   expect("page_entries", options.page_entries, 1, 4096);
+  expect("prefix_cache_memory", options.prefix_cache_memory, 0, std::int64_t{1} << 50);
   expect("prefix_distance", options.prefix_distance, 0, most_tokens);
   expect("summary_delay", options.summary_delay, 0, 4096);
   expect("esa_initial", options.esa_initial, 0, most_tokens);
@@ -129,6 +130,13 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
           .summary_delay = options.summary_delay,
           .prefix_cache = options.prefix_cache,
           .prefix_distance = options.prefix_distance};
+}
+
+PrefixBudget prefix_budget(const EngineOptions& options, const KvGeometry& geometry) {
+  PrefixBudget budget{.near_page_bytes = geometry.page_bytes(),
+                      .far_page_bytes = geometry.device_bytes({0, 1}) + geometry.far_page_bytes()};
+  if (options.prefix_cache_memory > 0) budget.bytes = options.prefix_cache_memory;
+  return budget;
 }
 
 KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec) {

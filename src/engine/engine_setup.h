@@ -36,6 +36,9 @@ KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec);
 
 SchedulerOptions scheduler_options(const EngineOptions& options);
 
+// What the prefix cache may hold of a pool with these pages.
+PrefixBudget prefix_budget(const EngineOptions& options, const KvGeometry& geometry);
+
 // Text tokens that a sequence may have, as far as memory does not limit it.
 std::int64_t wanted_context(const EngineOptions& options, const ModelSpec& spec);
 

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "device/device_lost.h"
 #include "engine/engine_setup.h"
+#include "engine/fingerprint.h"
 
 namespace precis {
 namespace {
@@ -49,7 +50,8 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
       esa_(files_.open_esa(spec_, device_->ops().selects())),
       geometry_(kv_geometry(options, spec_)),
       plan_(spec_, geometry_, options.summary_delay) {
-  SchedulerOptions scheduling = scheduler_options(options);
+  SchedulerOptions& scheduling = scheduling_;
+  scheduling = scheduler_options(options);
   // Where layers select, what a row computes depends on the piece that it is part of, on any device.
   scheduling.deterministic = device_->goes_by_decoded() || (options.deterministic && spec_.esa);
   const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
@@ -69,8 +71,10 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
   if (esa_) add_esa(weights_, *esa_, *device_);
+  fingerprint_ = settings_fingerprint(options, spec_, geometry_, scheduling, device_->description(), esa_);
   esa_.reset();
   costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
+  scheduling.prefix_budget = prefix_budget(options, geometry_);
   scheduler_.emplace(scheduling, spec_, plan_, *pages_);
   job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
   memory_ = {.weight_bytes = weights_.bytes,
@@ -84,7 +88,8 @@ EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
              .far_page_bytes = size.pages.far > 0 ? geometry_.far_page_bytes() : 0,
              .far_pages = size.pages.far,
              .far_pages_used = 0,
-             .cached_prefixes = 0};
+             .cached_prefixes = 0,
+             .cached_bytes = 0};
   log().info("{}: {} layers, weights {}, KV pool {} ({} pages) and {} far ({} pages) for a context of {} tokens, on {}",
              spec_.family, spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
              shown_bytes(static_cast<double>(memory_.pool_bytes)), size.pages.near,
@@ -143,6 +148,9 @@ void EngineThread::check(const Request& request) const {
   const std::int64_t context = job_context_->context;
   const std::int64_t known = prompt_vocabulary();
   if (prompt == 0) fail("prompt: no tokens, expected at least one");
+  if (request.answered < 0 || request.answered >= prompt) {
+    fail("answered: {} of {} ids, expected from 0 to {}", request.answered, prompt, prompt - 1);
+  }
   for (const std::int32_t id : request.ids) {
     if (id < 0 || id >= known) fail("prompt: id {}, expected ids from 0 to {}", id, known - 1);
   }
@@ -177,6 +185,7 @@ MemoryReport EngineThread::memory() const {
 
 void EngineThread::run() {
   while (receive()) {
+    receive_visits();
     drop_cancelled();
     if (lost_.empty()) step();
     if (!lost_.empty()) end_all_failed();
@@ -190,11 +199,13 @@ void EngineThread::run() {
 bool EngineThread::receive() {
   std::unique_lock lock(inbox_->mutex);
   const auto has_word = [&] {
-    return inbox_->stop || inbox_->woken || inbox_->clear_cache || !inbox_->submitted.empty();
+    return inbox_->stop || inbox_->woken || inbox_->clear_cache || !inbox_->submitted.empty() ||
+           !inbox_->visits.empty();
   };
   if (scheduler_->idle()) inbox_->changed.wait(lock, has_word);
   for (const auto& job : inbox_->submitted) scheduler_->add(job->sequence());
   jobs_.splice(jobs_.end(), inbox_->submitted);
+  visits_.splice(visits_.end(), inbox_->visits);
   if (std::exchange(inbox_->clear_cache, false)) scheduler_->cache().clear();
   inbox_->woken = false;
   return !inbox_->stop;
@@ -273,10 +284,7 @@ bool EngineThread::take_results(const Flight& done) {
     });
     return true;
   } catch (const DeviceLost& error) {
-    lost_ = fmt::format("the device is lost, and nothing more can be computed until the program is started again: {}",
-                        error.what());
-    log().error("{}", lost_);
-    scheduler_->abandon();
+    lose(error);
   } catch (const std::exception& error) {
     scheduler_->abandon();
     for (Job* job : done.jobs) {
@@ -285,6 +293,14 @@ bool EngineThread::take_results(const Flight& done) {
   }
   flight_.reset();  // its sequences are among those of the step that has failed
   return false;
+}
+
+void EngineThread::lose(const DeviceLost& error) {
+  lost_ = fmt::format("the device is lost, and nothing more can be computed until the program is started again: {}",
+                      error.what());
+  log().error("{}", lost_);
+  scheduler_->abandon();
+  flight_.reset();
 }
 
 void EngineThread::tell() {
@@ -317,7 +333,13 @@ void EngineThread::publish_memory() {
   const std::lock_guard lock(memory_mutex_);
   memory_.pages_used = pages_->used_pages().near;
   memory_.far_pages_used = pages_->used_pages().far;
-  memory_.cached_prefixes = static_cast<std::int64_t>(scheduler_->cache().snapshots());
+  const PrefixCache& cache = scheduler_->cache();
+  memory_.cached_prefixes = static_cast<std::int64_t>(cache.snapshots());
+  memory_.cached_bytes = cache.bytes();
+  memory_.prefix_hits = cache.statistics().hits;
+  memory_.prefix_tokens = cache.statistics().tokens;
+  memory_.prefix_evictions = cache.statistics().evictions;
+  memory_.preemptions = scheduler_->preemptions();
 }
 
 }  // namespace precis

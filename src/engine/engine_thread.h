@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include <thread>
 
 #include "device/device.h"
+#include "device/device_lost.h"
 #include "engine/device_budget.h"
 #include "engine/job.h"
 #include "engine/model_files.h"
@@ -24,6 +26,7 @@
 #include "precis/engine.h"
 #include "runtime/scheduler.h"
 #include "runtime/step_builder.h"
+#include "session/session_file.h"
 
 namespace precis {
 
@@ -32,7 +35,8 @@ struct Inbox {
   std::mutex mutex;
   std::condition_variable changed;
   std::list<std::unique_ptr<Job>> submitted;
-  bool woken = false;  // a job was cancelled
+  std::list<std::packaged_task<void()>> visits;  // see EngineThread::between_steps()
+  bool woken = false;                            // a job was cancelled
   bool clear_cache = false;
   bool stop = false;
 
@@ -51,6 +55,9 @@ class EngineThread {
   std::vector<Stream> submit(std::vector<Request> requests);
   void clear_prefix_cache();
   MemoryReport memory() const;
+  // See Engine.
+  SessionInfo save_session(const std::filesystem::path& file, std::span<const std::int32_t> ids, std::string_view note);
+  LoadedSession load_session(const std::filesystem::path& file);
 
   // Throws Error when the checkpoint has no tokenizer.
   const TextCodec& text() const;
@@ -71,6 +78,19 @@ class EngineThread {
     std::size_t place = 0;         // as Decoder::collect() takes it
     std::exception_ptr failure;    // of the launch
   };
+
+  // engine_session.cpp: K and V between a pool and a session's blocks.
+  class SessionKv;
+
+  // Does `work` on the engine's thread, where no step is being chosen or collected, and waits for it; what it throws is
+  // thrown here. For any other thread.
+  void between_steps(std::function<void()> work);
+  void receive_visits();
+  void lose(const DeviceLost& error);
+  // What this engine's numbers depend on. Reads a little of every tensor when it is first called.
+  const Fingerprint& fingerprint();
+  // Throws Error when a session of this head does not belong to this engine.
+  void expect_belongs(const SessionHead& head);
 
   void allocate_pool(const EngineOptions& options, const PageCounts& pages);
   // Bytes for the KV pool, as size_pool() takes them.
@@ -117,6 +137,9 @@ class EngineThread {
   KvGeometry geometry_;
   KvPlan plan_;
   std::optional<CostPlan> costs_;
+  std::once_flag hashed_weights_;
+  Fingerprint fingerprint_;  // complete once the weights are hashed
+  SchedulerOptions scheduling_;
   std::optional<JobContext> job_context_;
   std::optional<PagePool> pages_;
   Buffer pool_;        // near pages
@@ -125,10 +148,11 @@ class EngineThread {
   KvMemory kv_;        // where these are
   std::optional<Decoder> decoder_;
   std::optional<Scheduler> scheduler_;
-  std::list<std::unique_ptr<Job>> jobs_;  // the thread's own
-  std::optional<Flight> flight_;          // the thread's own: the step that was launched ahead
-  std::vector<Job*> untold_;              // the thread's own: whose last tokens' events were not sent yet
-  std::string lost_;                      // the thread's own: why the device is lost; empty while it works
+  std::list<std::unique_ptr<Job>> jobs_;          // the thread's own
+  std::list<std::packaged_task<void()>> visits_;  // the thread's own: to be answered before the next step
+  std::optional<Flight> flight_;                  // the thread's own: the step that was launched ahead
+  std::vector<Job*> untold_;                      // the thread's own: whose last tokens' events were not sent yet
+  std::string lost_;                              // the thread's own: why the device is lost; empty while it works
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   mutable std::mutex memory_mutex_;
   MemoryReport memory_;

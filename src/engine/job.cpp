@@ -31,18 +31,23 @@ Job::Job(const JobContext& context, Request request, SequenceKv kv, std::shared_
     : context_(context),
       request_(std::move(request)),
       sequence_{.ids = request_.ids,
-                .prompt = static_cast<std::int64_t>(request_.ids.size()),
+                .prompt = std::ssize(request_.ids) - request_.answered,
                 .all_logits = request_.all_logits,
                 .keeps_prefix = request_.keep_prefix,
                 .kv = std::move(kv)},
       queue_(std::move(queue)),
-      sampler_(request_.sampling, request_.ids, request_.sampling.seed ? *request_.sampling.seed : fresh_seed()),
+      sampler_(request_.sampling, std::span(request_.ids).first(static_cast<std::size_t>(sequence_.prompt)),
+               request_.sampling.seed ? *request_.sampling.seed : fresh_seed()),
       stops_(request_.stop),
       most_ids_(most_ids(request_, context.context)) {
   if (context.tokenizer != nullptr) {
     pieces_.emplace(*context.tokenizer, !request_.show_special, Utf8Stream::Start::continuation);
   }
-  usage_.prompt_tokens = sequence_.prompt;
+  usage_.prompt_tokens = std::ssize(request_.ids);
+  for (const std::int32_t id : std::span(request_.ids).subspan(static_cast<std::size_t>(sequence_.prompt))) {
+    sampler_.take(id);
+    if (!is_end_id(id) || request_.show_special) text_of(id);
+  }
 }
 
 void Job::begin_step() {

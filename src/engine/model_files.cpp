@@ -17,14 +17,29 @@ std::optional<Checkpoint> open_checkpoint(const EngineOptions& options) {
   return Checkpoint(Folder(options.model));
 }
 
+std::filesystem::path configuration_file(const std::filesystem::path& path) {
+  return std::filesystem::is_directory(path) ? path / config_name : path;
+}
+
+std::string hash_of_text(std::string_view text) {
+  return content_hash(std::as_bytes(std::span(text)));
+}
+
 }  // namespace
 
 JsonView read_configuration(const std::filesystem::path& path) {
-  const std::filesystem::path file = std::filesystem::is_directory(path) ? path / config_name : path;
-  return JsonView::read(file, max_config_bytes);
+  return JsonView::read(configuration_file(path), max_config_bytes);
 }
 
-ModelFiles::ModelFiles(const EngineOptions& options) : options_(options), checkpoint_(open_checkpoint(options)) {}
+ModelFiles::ModelFiles(const EngineOptions& options)
+    : options_(options),
+      checkpoint_(open_checkpoint(options)),
+      config_hash_(hash_of_text(read_text(configuration_file(options.model), max_config_bytes))) {}
+
+Fingerprint ModelFiles::fingerprint() const {
+  return {{"config.json", config_hash_},
+          {"model", checkpoint_ ? model_hash(*checkpoint_) : fmt::format("random, seed {}", options_.dummy_seed)}};
+}
 
 ModelSpec ModelFiles::read_spec() const {
   ModelSpec spec = checkpoint_ ? read_model_spec(*checkpoint_) : read_model_spec(read_configuration(options_.model));

@@ -14,6 +14,7 @@
 #include "precis/engine_options.h"
 #include "precis/request.h"
 #include "precis/text_codec.h"
+#include "session/session_file.h"
 
 namespace precis {
 
@@ -39,6 +40,9 @@ class ModelFiles {
   // What layers select by; nothing where they do not. `can`: the device has what it takes. Sets ModelSpec::esa. Throws
   // Error when it is asked for and is not there.
   std::optional<EsaCalibration> open_esa(ModelSpec& spec, bool can) const;
+  // What tells this model from others: its config.json, as it was when this was opened, and a hash of some bytes of
+  // every tensor. Any thread.
+  Fingerprint fingerprint() const;
   Weights load(const ModelSpec& spec, Device& device) const;
 
  private:
@@ -46,6 +50,7 @@ class ModelFiles {
 
   EngineOptions options_;
   std::optional<Checkpoint> checkpoint_;  // none: random weights
+  std::string config_hash_;
 };
 
 }  // namespace precis

@@ -1,6 +1,7 @@
 #include "kv/prefix_cache.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace precis {
 namespace {
@@ -19,14 +20,21 @@ bool covers(const PrefixSnapshot& snapshot, const PrefixSnapshot& other) {
 }  // namespace
 
 void PrefixCache::insert(PrefixSnapshot snapshot) {
+  if (budget_.of(snapshot.kv.pages()) > budget_.bytes) return;
   for (auto it = snapshots_.begin(); it != snapshots_.end(); ++it) {
     if (covers(*it, snapshot)) {
       snapshots_.splice(snapshots_.begin(), snapshots_, it);
       return;
     }
   }
-  snapshots_.remove_if([&](const PrefixSnapshot& other) { return covers(snapshot, other); });
+  for (auto it = snapshots_.begin(); it != snapshots_.end();) {
+    const auto other = it++;
+    if (covers(snapshot, *other)) erase(other);
+  }
+  count_pages(snapshot.kv, 1);
   snapshots_.push_front(std::move(snapshot));
+  while (bytes() > budget_.bytes && drop_oldest()) {
+  }
 }
 
 std::optional<PrefixMatch> PrefixCache::find(std::span<const std::int32_t> ids, std::int64_t limit) {
@@ -46,12 +54,49 @@ std::optional<PrefixMatch> PrefixCache::find(std::span<const std::int32_t> ids, 
 
 bool PrefixCache::drop_oldest() {
   if (snapshots_.empty()) return false;
-  snapshots_.pop_back();
+  erase(std::prev(snapshots_.end()));
+  ++statistics_.evictions;
   return true;
 }
 
 void PrefixCache::clear() {
-  snapshots_.clear();
+  while (!snapshots_.empty()) erase(snapshots_.begin());
+}
+
+void PrefixCache::count_hit(std::int64_t tokens) {
+  ++statistics_.hits;
+  statistics_.tokens += tokens;
+}
+
+PageCounts PrefixCache::pages_alone() const {
+  PageCounts alone;
+  for (std::size_t index = 0; index < holders_.size(); ++index) {
+    const auto page = static_cast<PageId>(index);
+    if (holders_[index] > 0 && holders_[index] == pool_->holders(page)) ++alone.of(pool_->kind_of(page));
+  }
+  return alone;
+}
+
+void PrefixCache::erase(Snapshots::iterator snapshot) {
+  count_pages(snapshot->kv, -1);
+  snapshots_.erase(snapshot);
+}
+
+void PrefixCache::count_pages(const SequenceKv& kv, std::int32_t change) {
+  pool_ = &kv.pool();
+  holders_.resize(static_cast<std::size_t>(pool_->total_pages().all()));
+  const auto count = [&](const PageTable& table) {
+    for (const PageId page : table.pages()) {
+      std::int32_t& holders = holders_[static_cast<std::size_t>(page)];
+      const bool was_held = holders > 0;
+      holders += change;
+      if ((holders > 0) != was_held) pages_.of(table.kind()) += change;
+    }
+  };
+  for (std::size_t group = 0; group < kv.groups(); ++group) {
+    count(kv.text(group));
+    count(kv.summary(group));
+  }
 }
 
 }  // namespace precis

@@ -1,5 +1,7 @@
 #include "kv/sequence_kv.h"
 
+#include "base/error.h"
+
 namespace precis {
 
 SequenceKv::SequenceKv(const KvGeometry& geometry, PagePool& pool) : pool_(&pool) {
@@ -35,6 +37,14 @@ void SequenceKv::prepare(const KvWrite& write, std::vector<PageCopy>& copies) {
     tracks.text.prepare(*pool_, write.text_from, write.text_to, copies);
     tracks.summary.prepare(*pool_, write.summary_from, write.summary_to, copies);
   }
+}
+
+void SequenceKv::take(std::size_t group, const KvWrite& write) {
+  auto& [text, summary] = tracks_[group];
+  PRECIS_CHECK(text.pages().empty() && summary.pages().empty(), "group {}", group);
+  std::vector<PageCopy> none;
+  text.prepare(*pool_, write.text_from, write.text_to, none);
+  summary.prepare(*pool_, write.summary_from, write.summary_to, none);
 }
 
 void SequenceKv::trim(std::size_t group, const KvTrim& trim) {

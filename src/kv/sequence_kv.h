@@ -36,6 +36,8 @@ class SequenceKv {
   // Makes the entries of `write` writable by this sequence alone; the pool must have pages_to_write() free. Copies that
   // must happen before the write are appended.
   void prepare(const KvWrite& write, std::vector<PageCopy>& copies);
+  // Takes pages for the entries of `write` in one group, whose tracks hold none; the pool must have them free.
+  void take(std::size_t group, const KvWrite& write);
   // Gives back what no later row of the sequence can see.
   void trim(std::size_t group, const KvTrim& trim);
   // Gives back pages at the end, so that at most so many entries remain.
@@ -48,6 +50,7 @@ class SequenceKv {
   const PageTable& summary(std::size_t group) const { return tracks_[group].summary; }
   std::size_t groups() const { return tracks_.size(); }
   PageCounts pages() const;
+  const PagePool& pool() const { return *pool_; }
 
  private:
   struct Tracks {

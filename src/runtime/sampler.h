@@ -17,7 +17,7 @@ namespace precis {
 void validate(const SamplingOptions& options, std::int64_t vocabulary);
 
 // Deterministic: the draw for the n-th token of the answer depends on seed and n alone, so that a sequence that was
-// preempted or batched goes on as it would have alone.
+// preempted or batched, or an answer that was interrupted, goes on as it would have.
 class Sampler {
  public:
   // `prompt`: ids that count as seen for the repetition penalty.

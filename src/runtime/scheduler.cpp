@@ -15,7 +15,7 @@ std::int64_t max_step_rows(const SchedulerOptions& options, const ChunkShape& ch
 }
 
 Scheduler::Scheduler(const SchedulerOptions& options, const ModelSpec& spec, const KvPlan& plan, PagePool& pool)
-    : options_(options), spec_(spec), plan_(plan), pool_(pool) {}
+    : options_(options), spec_(spec), plan_(plan), pool_(pool), cache_(options.prefix_budget) {}
 
 void Scheduler::add(Sequence& sequence) {
   PRECIS_CHECK(!sequence.ids.empty() && sequence.computed == 0);
@@ -25,7 +25,7 @@ void Scheduler::add(Sequence& sequence) {
 void Scheduler::remove(Sequence& sequence) {
   PRECIS_CHECK(!std::ranges::any_of(items_, [&](const StepItem& item) { return item.sequence == &sequence; }));
   std::erase(waiting_, &sequence);
-  if (std::erase(running_, &sequence) > 0) keep_snapshot(sequence);
+  if (std::erase(running_, &sequence) > 0) keep_snapshot(sequence, sequence.computed);
   sequence.kv.release();
 }
 
@@ -72,6 +72,17 @@ void Scheduler::restore(Sequence& sequence, PrefixMatch match) {
   sequence.summarised = std::min(match.summarised, spec_.chunk.complete(match.tokens));
   sequence.kv.truncate(sequence.computed, sequence.summarised * spec_.chunk.summary);
   if (!sequence.started) sequence.reused = match.tokens;
+  cache_.count_hit(match.tokens);
+}
+
+bool Scheduler::has_room(const PageCounts& pages) const {
+  if (pages.within(pool_.free_pages())) return true;
+  PageCounts room = pool_.free_pages();
+  return pages.within(room += cache_.pages_alone());
+}
+
+void Scheduler::make_room(const PageCounts& pages) {
+  while (!pages.within(pool_.free_pages())) PRECIS_CHECK(cache_.drop_oldest(), "{} pages", pages.all());
 }
 
 bool Scheduler::may_admit() const {
@@ -147,6 +158,7 @@ void Scheduler::preempt(Sequence& sequence) {
   sequence.summarised = 0;
   sequence.unseen_row = -1;
   ++sequence.preemptions;
+  ++preemptions_;
   waiting_.push_front(&sequence);
 }
 
@@ -157,8 +169,9 @@ void Scheduler::commit() {
     const bool keeps = ends_at_snapshot(item);
     sequence.computed += item.texts;
     sequence.summarised = item.summarised_to;
+    // The same prompt again computes its last token: that can be had of the snapshot.
+    if (keeps) keep_snapshot(sequence, sequence.computed - 1);
     trim(sequence);
-    if (keeps) keep_snapshot(sequence);
   }
   items_.clear();
 }
@@ -190,12 +203,13 @@ void Scheduler::abandon() {
   items_.clear();
 }
 
-void Scheduler::keep_snapshot(const Sequence& sequence) {
+void Scheduler::keep_snapshot(const Sequence& sequence, std::int64_t restart) {
   if (!keeps_prefix(sequence) || sequence.computed == 0) return;
   const std::int64_t tokens = options_.deterministic ? std::min(sequence.computed, sequence.prompt) : sequence.computed;
-  const std::int64_t lowest = plan_.lowest_restart(sequence.computed);
+  const std::int64_t lowest = plan_.lowest_restart(restart);
   if (lowest > tokens) return;
   SequenceKv kv = sequence.kv.share();
+  for (std::size_t group = 0; group < kv.groups(); ++group) kv.trim(group, plan_.kept_from(group, restart));
   const std::int64_t summarised = std::min(sequence.summarised, spec_.chunk.complete(tokens));
   if (tokens < sequence.computed) kv.truncate(tokens, summarised * spec_.chunk.summary);
   const auto end = sequence.ids.begin() + static_cast<std::ptrdiff_t>(tokens);

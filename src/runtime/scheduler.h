@@ -33,6 +33,7 @@ struct SchedulerOptions {
   // only what was computed as a prompt is taken from the prefix cache, as part of a prompt.
   // Models that select: pieces are cut at the same places too.
   bool deterministic = false;
+  PrefixBudget prefix_budget = {};  // of the prefix cache
 };
 
 // Rows that a step can have at most under these options.
@@ -72,6 +73,12 @@ class Scheduler {
   std::size_t waiting() const { return waiting_.size(); }
   std::size_t running() const { return running_.size(); }
   PrefixCache& cache() { return cache_; }
+  // Of all sequences so far.
+  std::int64_t preemptions() const { return preemptions_; }
+  // Whether so many pages are free, or would be without the prefix cache.
+  bool has_room(const PageCounts& pages) const;
+  // Has the cache drop what was not used for longest until so many pages are free. There must be room.
+  void make_room(const PageCounts& pages);
 
  private:
   // How far a sequence is computed: Sequence's fields.
@@ -87,7 +94,8 @@ class Scheduler {
   bool place(Sequence& sequence, std::int64_t texts);
   void preempt(Sequence& sequence);
   void restore(Sequence& sequence, PrefixMatch match);
-  void keep_snapshot(const Sequence& sequence);
+  // Of what it has computed; a later sequence can set in at `restart` tokens too. It has not been trimmed to more.
+  void keep_snapshot(const Sequence& sequence, std::int64_t restart);
   // Whether the next step has one token of it, and not a piece of its prompt.
   bool decodes(const Sequence& sequence) const;
   // 0: a piece that may not be cut has to wait for a step with more room.
@@ -114,7 +122,8 @@ class Scheduler {
   std::deque<Sequence*> waiting_;   // next first
   std::vector<Sequence*> running_;  // oldest first
   std::vector<StepItem> items_;     // of the step under way
-  std::int64_t budget_ = 0;         // text tokens of prompts that the step can still take
+  std::int64_t preemptions_ = 0;
+  std::int64_t budget_ = 0;  // text tokens of prompts that the step can still take
 };
 
 }  // namespace precis

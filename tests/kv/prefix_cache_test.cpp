@@ -106,6 +106,47 @@ TEST_F(PrefixCacheTest, AMatchOutlivesItsSnapshot) {
   EXPECT_EQ(match->kv.pages().all(), 3);
 }
 
+// Pages that are shared between snapshots, with a running sequence, or with neither.
+TEST_F(PrefixCacheTest, PagesAreCountedOnce) {
+  cache_.insert(snapshot({1, 2, 3, 4, 5}, 4, 10));
+  EXPECT_EQ(cache_.pages(), (PageCounts{5, 0}));
+  EXPECT_EQ(cache_.pages_alone(), (PageCounts{5, 0}));
+  const auto match = cache_.find(Ids{1, 2, 3, 4, 9}, 4);
+  EXPECT_EQ(cache_.pages_alone(), (PageCounts{0, 0}));
+  SequenceKv kv = match->kv.share();
+  kv.truncate(3, 0);
+  cache_.insert({.ids = {1, 2, 3}, .lowest = 1, .summarised = 11, .kv = std::move(kv)});
+  EXPECT_EQ(cache_.snapshots(), 2U);
+  EXPECT_EQ(cache_.pages(), (PageCounts{5, 0}));
+  cache_.insert(snapshot({7, 8}, 0, 12));
+  EXPECT_EQ(cache_.pages(), (PageCounts{7, 0}));
+  EXPECT_EQ(cache_.pages_alone(), (PageCounts{2, 0}));
+  EXPECT_TRUE(cache_.drop_oldest());
+  EXPECT_TRUE(cache_.drop_oldest());
+  EXPECT_EQ(cache_.pages(), (PageCounts{2, 0}));
+  EXPECT_EQ(cache_.statistics().evictions, 2);
+  cache_.clear();
+  EXPECT_EQ(cache_.pages(), (PageCounts{0, 0}));
+  EXPECT_EQ(cache_.pages_alone(), (PageCounts{0, 0}));
+  EXPECT_EQ(cache_.statistics().evictions, 2);
+}
+
+TEST_F(PrefixCacheTest, TheBudgetHolds) {
+  PrefixCache cache({.bytes = 700, .near_page_bytes = 100, .far_page_bytes = 150});
+  cache.insert(snapshot({1, 1, 1}, 0, 10));
+  cache.insert(snapshot({2, 2, 2}, 0, 11));
+  EXPECT_EQ(cache.bytes(), 600);
+  EXPECT_TRUE(cache.find(Ids{1, 1, 1}, 3));
+  cache.insert(snapshot({3, 3}, 0, 12));  // the second was not used for longest
+  EXPECT_EQ(cache.bytes(), 500);
+  EXPECT_FALSE(cache.find(Ids{2, 2, 2}, 3));
+  EXPECT_TRUE(cache.find(Ids{1, 1, 1}, 3));
+  cache.insert(snapshot({4, 4, 4, 4, 4, 4, 4, 4}, 0, 13));  // too large alone
+  EXPECT_EQ(cache.bytes(), 500);
+  EXPECT_EQ(cache.snapshots(), 2U);
+  EXPECT_EQ(pool_.used_pages().all(), 5);
+}
+
 // What the header says, in a vector.
 class NaiveCache {
  public:
@@ -193,6 +234,8 @@ TEST_F(PrefixCacheTest, AgreesWithANaiveSearch) {
       } else {
         ASSERT_EQ(cache_.drop_oldest(), naive.drop_oldest());
       }
+      ASSERT_EQ(cache_.pages(), pool_.used_pages());
+      ASSERT_EQ(cache_.pages_alone(), pool_.used_pages());
       ASSERT_EQ(cache_.snapshots(), naive.size());
     }
     cache_.clear();
