@@ -70,7 +70,7 @@ tmux send-keys -t "$name" C-d
 sleep 2
 line 'precis chat -m models/demo-ksa -f alice.txt --temp 0 --session alice.chat'
 wait_for 'Ctrl-D leaves' 2
-sleep 2
+wait_for 'loaded' 1
 ask "What is Mabel Young's secret code?"
 line '/quit'
 sleep 2

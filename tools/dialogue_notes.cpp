@@ -59,9 +59,8 @@ void Dialogue::note_memory() const {
   precis::note_memory(notes_, memory, true);
   const double share =
       prompt_tokens_ > 0 ? 100.0 * static_cast<double>(reused_tokens_) / static_cast<double>(prompt_tokens_) : 0;
-  notes_.line(fmt::format("prefix  {} of {} prompt tokens of this chat came from the cache ({:.1f} %), which holds {}",
-                          shown_count(reused_tokens_), shown_count(prompt_tokens_), share,
-                          shown_bytes(static_cast<double>(held_bytes(memory)))));
+  notes_.line(fmt::format("prefix  {} of {} prompt tokens of this chat came from the cache ({:.1f} %)",
+                          shown_count(reused_tokens_), shown_count(prompt_tokens_), share));
 }
 
 }  // namespace precis

@@ -73,6 +73,8 @@ void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& s
   flags.count("--page-size,--block-size", "ENTRIES", target.page_entries, 1, 4096, "KV entries a page (default 16)");
   flags.flag("--enable-prefix-caching", target.prefix_cache, "share the KV of equal beginnings (default)");
   flags.flag("--no-prefix-cache,--no-enable-prefix-caching", target.prefix_cache, false, "do not");
+  flags.bytes("--prefix-cache-memory", "BYTES", target.prefix_cache_memory,
+              "most that kept beginnings may hold, such as 512M (default: as much of the pool as is free)");
   flags.count("--prefix-distance", "TOKENS", target.prefix_distance, 0, kMaxTokens,
               "distance of the places of a prompt where a later one can set in (default 2048)");
   flags.count("--summary-delay", "CHUNKS", target.summary_delay, 0, 4096,

@@ -106,9 +106,14 @@ void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
   notes.line(fmt::format("pool    {} pages of {}; {} in use, {} cached prefixes among them", shown_count(memory.pages),
                          shown(memory.page_bytes), shown_count(memory.pages_used),
                          shown_count(memory.cached_prefixes)));
-  if (memory.far_bytes == 0) return;
-  notes.line(fmt::format("        {} far pages of {}; {} in use", shown_count(memory.far_pages),
-                         shown(memory.far_page_bytes), shown_count(memory.far_pages_used)));
+  if (memory.far_bytes > 0) {
+    notes.line(fmt::format("        {} far pages of {}; {} in use", shown_count(memory.far_pages),
+                           shown(memory.far_page_bytes), shown_count(memory.far_pages_used)));
+  }
+  notes.line(fmt::format("cache   {}; {} hits, {} tokens not computed again, {} left for want of room; {} preemptions",
+                         shown(memory.cached_bytes), shown_count(memory.prefix_hits),
+                         shown_count(memory.prefix_tokens), shown_count(memory.prefix_evictions),
+                         shown_count(memory.preemptions)));
 }
 
 void note_logprobs(const Notes& notes, const Answer& answer, const TextCodec& codec) {

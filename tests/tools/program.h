@@ -163,7 +163,7 @@ inline std::vector<std::string> operator+(std::vector<std::string> left, const s
 }
 
 inline std::string demo_ksa() {
-  return std::string(PRECIS_MODELS) + "/demo-ksa";
+  return PRECIS_MODELS "/demo-ksa";
 }
 inline std::filesystem::path test_data() {
   return PRECIS_TEST_DATA;
