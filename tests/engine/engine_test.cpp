@@ -180,7 +180,7 @@ TEST(Engine, ContextIsReachedExactly) {
 }
 
 // Half the bytes of bf16, nearly the same expectations, and nothing held at the end.
-TEST(Engine, KeepsKAndVInBytes) {
+TEST(EngineLongTest, KeepsKAndVInBytes) {
   for (const char* model : {"demo-ksa", "demo-dense"}) {
     MemoryReport memory[2];
     KvReport kv[2];

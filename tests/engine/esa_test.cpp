@@ -187,7 +187,7 @@ TEST_P(EsaTest, LaunchedAheadTheSame) {
   EXPECT_EQ(result.ids, run_alone(options, prompt, 30).result.ids);
 }
 
-TEST(EsaKindsTest, AnyTypeOfKAndVAndOwedSummaries) {
+TEST(EsaKindsLongTest, AnyTypeOfKAndVAndOwedSummaries) {
   EngineOptions options = esa_options("demo-ksa");
   options.esa_layers = "all";
   options.esa_initial = 1;

@@ -173,7 +173,7 @@ TEST_P(InvarianceLongTest, OwedSummariesGiveTheSame) {
 INSTANTIATE_TEST_SUITE_P(Demo, InvarianceLongTest, testing::Values("demo-ksa", "demo-dense"),
                          [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; });
 
-TEST(PreemptionTest, HappensAndGivesTheSame) {
+TEST(PreemptionLongTest, HappensAndGivesTheSame) {
   // Two sequences that fit alone but not together.
   EngineOptions options = demo_options("demo-ksa");
   options.context = 1000;

@@ -135,7 +135,7 @@ EngineOptions selecting_options(const std::string& model, const std::string& pos
   return options;
 }
 
-TEST(RunAheadTest, WhereLayersSelect) {
+TEST(RunAheadLongTest, WhereLayersSelect) {
   std::vector<Request> requests;
   for (std::int32_t i = 0; i < 5; ++i) requests.push_back(request_of(i, 8 + 11 * i, i % 2 == 0 ? 0.0F : 0.8F));
   for (const char* model : {"demo-ksa", "demo-dense"}) {
@@ -147,7 +147,7 @@ TEST(RunAheadTest, WhereLayersSelect) {
   EXPECT_GT(expect_same_answers(selecting_options("demo-dense", "fixed"), {request_of(1, 24)}, "reference"), 10);
 }
 
-TEST(RunAheadTest, WhereSummariesAreChosen) {
+TEST(RunAheadLongTest, WhereSummariesAreChosen) {
   EngineOptions options = selecting_options("demo-ksa", "packed");
   options.esa_layers = "all";
   options.esa_initial = 1;
@@ -197,7 +197,7 @@ TEST(RunAheadTest, WhatTheHostMustChooseWaits) {
   EXPECT_EQ(expect_same_answers(demo_options(), requests), 0);
 }
 
-TEST(RunAheadTest, PreemptedUnderATinyPool) {
+TEST(RunAheadLongTest, PreemptedUnderATinyPool) {
   EngineOptions options = demo_options();
   options.max_sequences = 1;
   options.prefix_cache = false;
@@ -225,7 +225,7 @@ TEST(RunAheadTest, PreemptedUnderATinyPool) {
   EXPECT_GT(runs.end(), 100);
 }
 
-TEST(RunAheadTest, WhereLayersSelectPreemptedAndOnACachedPrefixAsAlone) {
+TEST(RunAheadLongTest, WhereLayersSelectPreemptedAndOnACachedPrefixAsAlone) {
   for (const char* model : {"demo-ksa", "demo-dense"}) {
     SCOPED_TRACE(model);
     EngineOptions options = selecting_options(model, "packed");
@@ -269,7 +269,7 @@ TEST(RunAheadTest, WhereLayersSelectPreemptedAndOnACachedPrefixAsAlone) {
   }
 }
 
-TEST(RunAheadTest, PrefixOfAnAnswerThatEndedIsTakenOver) {
+TEST(RunAheadLongTest, PrefixOfAnAnswerThatEndedIsTakenOver) {
   for (const int page_entries : {1, 5, 16}) {
     EngineOptions options = demo_options();
     options.page_entries = page_entries;
