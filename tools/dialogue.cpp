@@ -251,9 +251,10 @@ void Dialogue::load(const std::filesystem::path& path) {
   conversation_ = std::move(session.conversation);
   unanswered_.reset();
   saved_ = true;
-  notes_.line(fmt::format("loaded {}: {}, {} tokens, {} questions, {}", path.string(),
-                          shown_bytes(static_cast<double>(size.bytes)), shown_count(size.tokens),
-                          conversation_.turns().size(), shown_seconds(seconds_since(begin))));
+  const std::size_t questions = conversation_.turns().size();
+  notes_.line(fmt::format("loaded {}: {}, {} tokens, {} question{}, {}", path.string(),
+                          shown_bytes(static_cast<double>(size.bytes)), shown_count(size.tokens), questions,
+                          questions == 1 ? "" : "s", shown_seconds(seconds_since(begin))));
 }
 
 }  // namespace precis
