@@ -111,9 +111,8 @@ void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
                            shown(memory.far_page_bytes), shown_count(memory.far_pages_used)));
   }
   notes.line(fmt::format("cache   {}; {} hits, {} tokens not computed again, {} left for want of room; {} preemptions",
-                         shown(memory.cached_bytes), shown_count(memory.prefix_hits),
-                         shown_count(memory.prefix_tokens), shown_count(memory.prefix_evictions),
-                         shown_count(memory.preemptions)));
+                         shown(memory.cached_bytes), shown_count(memory.prefix_hits), shown_count(memory.prefix_tokens),
+                         shown_count(memory.prefix_evictions), shown_count(memory.preemptions)));
 }
 
 void note_logprobs(const Notes& notes, const Answer& answer, const TextCodec& codec) {
