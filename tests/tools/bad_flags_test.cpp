@@ -27,6 +27,10 @@ BadFlags bench_with(const std::string& name, const std::vector<std::string>& mor
   return {name, std::vector<std::string>{"bench", "-m", demo_ksa(), "-r", "1"} + more, part};
 }
 
+BadFlags memory_with(const std::string& name, const std::vector<std::string>& more, const std::string& part) {
+  return {name, std::vector<std::string>{"memory", "-m", demo_ksa()} + more, part};
+}
+
 std::vector<BadFlags> bad_lines() {
   return {
       {"NoCommand", {}, "command"},
@@ -133,6 +137,32 @@ std::vector<BadFlags> bad_lines() {
       bench_with("BenchRepetitionsZero", {"-r", "0"}, "--repetitions: '0'"),
       bench_with("BenchTwoForms", {"--csv", "--json"}, "--csv: not with --json"),
       bench_with("BenchUnknownBackend", {"--backend", "abacus"}, "abacus"),
+      {"MemoryWithoutModel", {"memory"}, "--model or --dummy is expected"},
+      {"MemoryModelMissing", {"memory", "-m", "/nowhere"}, "/nowhere"},
+      {"MemoryDummyMissing", {"memory", "--dummy", "/nowhere/config.json"}, "/nowhere/config.json"},
+      {"MemoryDummyIsNoJson", {"memory", "--dummy", demo_ksa() + "/README.md"}, "README.md: not valid JSON"},
+      memory_with("MemorySecondModelMissing", {"-m", "/nowhere"}, "/nowhere"),
+      memory_with("MemoryContextZero", {"--ctx", "0"}, "--ctx: '0'"),
+      memory_with("MemoryContextNegative", {"--ctx", "-1"}, "--ctx: '-1'"),
+      memory_with("MemoryContextExponent", {"--ctx", "1e30"}, "--ctx: '1e30'"),
+      memory_with("MemoryContextUnit", {"--ctx", "12q"}, "--ctx: '12q'"),
+      memory_with("MemoryContextEmpty", {"--ctx", ""}, "--ctx: ''"),
+      memory_with("MemoryContextHole", {"--ctx", "1k,,4k"}, "--ctx: '1k,,4k'"),
+      memory_with("MemoryContextHuge", {"--ctx", "4k,1T"}, "--ctx: '1T'"),
+      memory_with("MemoryFitZero", {"--fit", "0"}, "--fit: no context of"),
+      memory_with("MemoryFitNegative", {"--fit", "-1"}, "--fit: '-1'"),
+      memory_with("MemoryFitExponent", {"--fit", "1e30"}, "--fit: '1e30'"),
+      memory_with("MemoryFitUnit", {"--fit", "12q"}, "--fit: '12q'"),
+      memory_with("MemoryFitEmpty", {"--fit", ""}, "--fit: ''"),
+      memory_with("MemoryFitTooSmall", {"--fit", "20M"}, "--fit: no context of"),
+      memory_with("MemoryParallelZero", {"-np", "0"}, "--parallel: '0'"),
+      memory_with("MemoryWeightsUnknown", {"--weights", "q9"}, "weights: 'q9'"),
+      memory_with("MemoryKvTypeUnknown", {"--kv-cache-dtype", "fp4"}, "kv_cache_dtype: 'fp4'"),
+      memory_with("MemoryBackendUnknown", {"--backend", "abacus"}, "abacus"),
+      memory_with("MemoryOffloadWithoutEsa", {"--kv-offload", "x"}, "kv_offload: esa is off"),
+      memory_with("MemoryTwoForms", {"--csv", "--json"}, "--csv: not with --json"),
+      memory_with("MemoryPlotNowhere", {"--plot", "/nowhere/x.svg"}, "--plot: /nowhere/x.svg"),
+      memory_with("MemoryBudgetUnit", {"--memory-budget", "12q"}, "--memory-budget: '12q'"),
       {"LogitsWithoutIds", {"logits", "-m", demo_ksa(), "-o", "/tmp/never.safetensors"}, "--ids"},
       {"LogitsWithoutOutput", {"logits", "-m", demo_ksa(), "--ids", "-"}, "--output"},
       {"LogitsIntoNowhere", {"logits", "-m", demo_ksa(), "--ids", "-", "-o", "/nowhere/x.safetensors"}, "/nowhere"},
