@@ -41,7 +41,8 @@ the sum. Prompts are random ids, the same each time; the most likely token is ch
 (1k,4k,32k): tokens/s of the stretch since the stop before and from the start, milliseconds of each of -n tokens
 generated there (32; -r times: median, fastest and slowest), K and V that the context holds beside what full attention in
 every layer would, and peak memory. Answers may go past the last frontier. A row is printed once it is measured
-(--csv and --json: at the end). --plot draws both, milliseconds and K and V, over the context.
+(--csv and --json: at the end). --plot draws milliseconds (dashed: what reading a token's bytes takes at memory's speed)
+and K and V over the context.
 
 How bytes are counted: what a step must read, once: all weights that it uses, and the K and V of every entry that a
 row of it sees (in KSA and window layers: what their rule leaves in sight), for each sequence. So a generated token
@@ -123,6 +124,15 @@ std::optional<FrontierPlan> frontier_plan(const BenchFlags& flags) {
       throw std::runtime_error(flag.name() + ": not with --frontier, which reads one text ever further");
   }
   FrontierPlan plan{parse_frontiers("--frontier", flags.frontier, kMaxTokens), 32};
+  if (flags.engine.deterministic && flags.engine.esa != "off") {
+    // Elsewhere a text that was cut there would not be read on, but again from the piece's beginning.
+    for (const std::int64_t frontier : plan.frontiers) {
+      if (frontier % flags.engine.piece == 0) continue;
+      throw std::runtime_error(
+          fmt::format("--frontier: {} given, with --deterministic and --esa multiples of --piece ({}) are expected",
+                      frontier, flags.engine.piece));
+    }
+  }
   if (!flags.answers->given()) return plan;
   const std::vector<std::int64_t>& answers = flags.lists.answers;
   if (answers.size() != 1 || answers[0] == 0) {
@@ -160,13 +170,34 @@ EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& mo
   return options;
 }
 
-// One engine serves the walk. Beside the sequence that goes on stands what was kept at the frontier: the pages that
-// have left the sequence's windows since, and a copy of the last page.
+// Tokens of context whose pages are at least those that one sequence's windows take; 0: context takes none of that
+// kind.
+std::int64_t context_like_windows(const EngineOptions& options, const CheckpointReport& model) {
+  std::int64_t full = 0;
+  std::int64_t window = 0;
+  for (const LayerReport& layer : model.layer) {
+    if (layer.sight == "full") ++full;
+    window = std::max(window, layer.sight == "summary" ? (layer.window + 1) * model.chunk_text : layer.window);
+  }
+  if (full == 0 || options.kv_offload) return 0;  // or its pages are far ones
+  // Layers are held in groups of as many; that of the full ones grows.
+  const std::int64_t groups = (model.layers - full + full - 1) / full;
+  return 2 * groups * (window + options.piece + options.page_entries);
+}
+
+// One engine serves the walk. Beside the sequence that goes on stands what was kept at the frontier: pages that have
+// left the sequence's windows since, and a copy of the last page. Twice a long context would be too much for that.
 EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& model, const FrontierPlan& plan) {
   EngineOptions options = model_options(flags);
   options.context = plan.context() + 2 * options.page_entries;
   options.prefix_distance = 0;
-  if (has_windows(model)) ++options.max_sequences;
+  if (!has_windows(model)) return options;
+  const std::int64_t more = context_like_windows(options, model);
+  if (more > 0 && more < options.context) {
+    options.context += more;
+  } else {
+    ++options.max_sequences;
+  }
   return options;
 }
 

@@ -149,7 +149,7 @@ std::string frontier_svg(const BenchReport& report, const std::vector<FrontierRe
   memory.y_label = "bytes";
   memory.y_unit = PlotUnit::bytes;
   PlotLine median{.name = "measured (median)", .points = {}};
-  PlotLine reading{.name = "reading what it needs", .points = {}, .dashed = true, .colour = 4};
+  PlotLine reading{.name = "at memory's speed", .points = {}, .dashed = true, .colour = 4};
   PlotLine held{.name = "held", .points = {}};
   PlotLine near{.name = "of these, on the device", .points = {}, .dashed = false, .colour = 2};
   PlotLine full{.name = "with full attention", .points = {}, .dashed = true, .colour = 1};
