@@ -195,11 +195,12 @@ TEST(BenchFrontierLongTest, WalksWithEveryKindOfSight) {
   }
 }
 
-// The pool's room beside a long context is for windows alone, not for all of it.
+// Beside a long context there is room for what windows leave behind within an answer, not for all of it once more.
 TEST(BenchFrontierLongTest, WindowsBesideALongContext) {
-  const auto report = walk({"--dummy", demo_ksa(), "--frontier", "500,7k,8k,8200", "-n", "3", "-r", "2", "-b", "1000"});
+  const auto report =
+      walk({"--dummy", demo_ksa(), "--frontier", "500,4k,6000,6001", "-n", "300", "-r", "2", "-b", "32"});
   ASSERT_EQ(report.at("frontiers").size(), 4U);
-  EXPECT_GT(report.at("frontiers")[3].at("full_over_held"), 2.5);
+  EXPECT_GT(report.at("frontiers")[3].at("full_over_held"), 2.4);
 }
 
 TEST(BenchFrontierLongTest, SelectionAndFarMemory) {
