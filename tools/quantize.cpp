@@ -74,8 +74,9 @@ int run_quantize(const QuantizeFlags& flags) {
   QuantizeOptions options = flags.options;
   for (const std::string& file : flags.calibration) options.calibration.push_back(read_input("--calibrate", file));
   options.progress = [&](std::int64_t written, std::int64_t bytes) {
-    notes.passing(fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
-                              shown_bytes(static_cast<double>(bytes))));
+    notes.passing(bytes == 0 ? "measuring what four bits cost ..."
+                             : fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
+                                           shown_bytes(static_cast<double>(bytes))));
     return interrupt.signal() == 0;
   };
   const auto begin = std::chrono::steady_clock::now();

@@ -42,7 +42,7 @@ struct QuantizeOptions {
   std::int64_t shard_bytes = std::int64_t{4} << 30;
 
   // Called after each tensor, and before each pass over the calibration texts, with the bytes written and those to be
-  // written. False: stop, and leave nothing behind.
+  // written (none yet while `bits` are chosen by). False: stop, and leave nothing behind.
   std::function<bool(std::int64_t written, std::int64_t bytes)> progress;
 };
 
