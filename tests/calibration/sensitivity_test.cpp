@@ -94,7 +94,7 @@ TEST(SensitivityTest, IsTheDivergenceOfOneMatrixAlone) {
         slot->weight = before;
         const double cost = sensitivity.cost(matrix, four);
         EXPECT_NEAR(cost, expected, 1e-3 * expected + 1e-6);
-        EXPECT_EQ(sensitivity.cost(matrix, four), cost) << "the plain matrix is back";
+        EXPECT_EQ(sensitivity.cost(matrix, four), cost) << "the same again; the next one would tell if this one stayed";
       }
     }
   }

@@ -221,7 +221,7 @@ TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
   QuantizeOptions options = four_bits_of_demo(home);
   std::string& text = options.calibration.emplace_back();
   for (int i = 0; i < 1000; ++i) text += "It was a dark night. ";
-  options.calibration_tokens = 4096;
+  options.calibration_tokens = 2048;
   options.bits = 6.25;
   const QuantizeReport report = quantize(options);
   EXPECT_LE(report.bits, 6.25);
@@ -249,7 +249,7 @@ TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
     EXPECT_EQ(kind.eight_bits, eights[kind.name]) << kind.name;
   }
   EXPECT_EQ(inspect(options.output).quantized, "q4");
-  EXPECT_EQ(logits_of(options.output, "cpu", "").size(), 3U);
+  EXPECT_EQ(logits_of(options.output, "cpu", "").size(), prompt.size() + 2) << "of the prompt and two of three answers";
 }
 
 TEST(Quantize, CalibrationNeedsRoomForText) {
