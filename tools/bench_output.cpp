@@ -12,14 +12,6 @@ namespace {
 
 constexpr double giga = 1e9;
 
-// A field of a CSV file: quoted where a comma or a quote would split it.
-std::string quoted(const std::string& field) {
-  if (field.find_first_of(",\"\n\r") == std::string::npos) return field;
-  std::string text = "\"";
-  for (const char c : field) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
-}
-
 }  // namespace
 
 std::string markdown_row(const std::vector<std::string>& cells) {
@@ -51,32 +43,13 @@ std::string shown_machine(const BenchReport& report) {
       report.after.peak_flops / giga);
 }
 
-std::string csv(const std::vector<CsvRow>& rows) {
-  std::string text;
-  for (const CsvRow& row : rows) {
-    std::vector<std::string> names;
-    std::vector<std::string> values;
-    for (const auto& [name, value] : row) {
-      names.push_back(name);
-      values.push_back(value);
-    }
-    if (text.empty()) text = fmt::format("{}\n", fmt::join(names, ","));
-    text += fmt::format("{}\n", fmt::join(values, ","));
-  }
-  return text;
-}
-
-std::string csv_number(double value) {
-  return fmt::format("{:.6g}", value);
-}
-
 CsvRow csv_model(const BenchReport& report) {
-  return {{"model", quoted(report.options.model.string())},
+  return {{"model", report.options.model.string()},
           {"dummy", report.options.dummy_weights ? "1" : "0"},
           {"family", report.model.family},
           {"parameters", fmt::to_string(report.model.parameters)},
           {"weight_bytes", fmt::to_string(report.weight_bytes)},
-          {"device", quoted(report.device)},
+          {"device", report.device},
           {"compute", report.options.compute},
           {"piece", fmt::to_string(report.options.piece)}};
 }

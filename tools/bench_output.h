@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench_result.h"
+#include "csv.h"
 
 namespace precis {
 
@@ -22,13 +23,9 @@ std::string shown_kv(std::int64_t bytes, std::int64_t far_bytes);
 // What the machine gave at best, in words: a sentence's beginning, with the model's name.
 std::string shown_machine(const BenchReport& report);
 
-// A line of names and one of values of each row, which all have the same names.
-using CsvRow = std::vector<std::pair<std::string, std::string>>;
-std::string csv(const std::vector<CsvRow>& rows);
 // Model and options, and what the machine can do: the first and the last columns of a row.
 CsvRow csv_model(const BenchReport& report);
 CsvRow csv_machine(const BenchReport& report);
-std::string csv_number(double value);
 
 // The same as members of an object.
 nlohmann::ordered_json bench_json_head(const BenchReport& report);

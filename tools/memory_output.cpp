@@ -1,8 +1,10 @@
 // The plans of `precis memory` for programs, and as a picture.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "csv.h"
 #include "line_plot.h"
 #include "memory_table.h"
 
@@ -74,12 +76,40 @@ Json fit_json(const MemoryFit& fit) {
           {"most_sequences", std::move(parallel)}};
 }
 
-// A field of a CSV file: quoted where a comma or a quote would split it.
-std::string quoted(const std::string& field) {
-  if (field.find_first_of(",\"\n\r") == std::string::npos) return field;
-  std::string text = "\"";
-  for (const char c : field) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
+CsvRow csv_row(const MemoryAnswer& answer, std::size_t index) {
+  const MemoryPlan& plan = answer.plans[index];
+  CsvRow row = {{"model", answer.name},
+                {"family", answer.family},
+                {"backend", answer.backend},
+                {"kv_cache_dtype", answer.kv_type}};
+  const auto bytes = [&row](const char* name, std::int64_t value) { row.emplace_back(name, fmt::to_string(value)); };
+  bytes("context", plan.context);
+  bytes("sequences", plan.sequences);
+  bytes("kv_formula_bytes", plan.kv.formula_bytes);
+  bytes("kv_held_bytes", plan.kv.held_bytes);
+  bytes("kv_full_attention_bytes", plan.kv.full_bytes);
+  bytes("pool_bytes", plan.pool_bytes);
+  bytes("far_bytes", plan.far_bytes);
+  bytes("weight_bytes", plan.weight_bytes);
+  bytes("activation_bytes", plan.activation_bytes);
+  bytes("overhead_bytes", plan.overhead_bytes);
+  bytes("total_bytes", plan.total_bytes);
+  if (answer.measured.empty()) return row;
+  const MeasuredMemory& measured = answer.measured[index];
+  bytes("measured_kv_active_bytes", measured.active_bytes);
+  bytes("measured_kv_allocated_bytes", measured.allocated_bytes);
+  bytes("measured_kv_reserved_bytes", measured.reserved_bytes);
+  bytes("measured_process_bytes", measured.process_bytes);
+  row.emplace_back("measured_device_bytes", measured.device_use ? fmt::to_string(measured.device_use->used_bytes) : "");
+  return row;
+}
+
+// "ksa-4b" of bench/geometries/ksa-4b/config.json
+std::string short_name(const std::string& model) {
+  std::filesystem::path path = std::filesystem::path(model).lexically_normal();
+  if (path.filename() == "config.json") path = path.parent_path();
+  if (path.filename().empty()) path = path.parent_path();
+  return path.filename().empty() ? model : path.filename().string();
 }
 
 }  // namespace
@@ -104,26 +134,11 @@ std::string memory_json(const std::vector<MemoryAnswer>& answers) {
 }
 
 std::string memory_csv(const std::vector<MemoryAnswer>& answers) {
-  std::string text =
-      "model,family,backend,kv_cache_dtype,context,sequences,kv_formula_bytes,kv_held_bytes,kv_full_attention_bytes,"
-      "pool_bytes,far_bytes,weight_bytes,activation_bytes,overhead_bytes,total_bytes,measured_kv_active_bytes,"
-      "measured_kv_allocated_bytes,measured_kv_reserved_bytes,measured_process_bytes,measured_device_bytes\n";
+  std::vector<CsvRow> rows;
   for (const MemoryAnswer& answer : answers) {
-    for (std::size_t i = 0; i < answer.plans.size(); ++i) {
-      const MemoryPlan& plan = answer.plans[i];
-      std::string measured = ",,,,";
-      if (!answer.measured.empty()) {
-        const MeasuredMemory& is = answer.measured[i];
-        measured = fmt::format("{},{},{},{},{}", is.active_bytes, is.allocated_bytes, is.reserved_bytes,
-                               is.process_bytes, is.device_use ? fmt::to_string(is.device_use->used_bytes) : "");
-      }
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", quoted(answer.name), answer.family,
-                          answer.backend, answer.kv_type, plan.context, plan.sequences, plan.kv.formula_bytes,
-                          plan.kv.held_bytes, plan.kv.full_bytes, plan.pool_bytes, plan.far_bytes, plan.weight_bytes,
-                          plan.activation_bytes, plan.overhead_bytes, plan.total_bytes, measured);
-    }
+    for (std::size_t index = 0; index < answer.plans.size(); ++index) rows.push_back(csv_row(answer, index));
   }
-  return text;
+  return csv(rows);
 }
 
 std::string memory_svg(const std::vector<MemoryAnswer>& answers) {
@@ -135,8 +150,9 @@ std::string memory_svg(const std::vector<MemoryAnswer>& answers) {
                 .y_scale = PlotScale::log10,
                 .lines = {}};
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    PlotLine held{.name = answers[i].name, .points = {}, .colour = i};
-    PlotLine full{.name = answers[i].name + ", full attention", .points = {}, .dashed = true, .colour = i};
+    const std::string name = short_name(answers[i].name);
+    PlotLine held{.name = name, .points = {}, .colour = i};
+    PlotLine full{.name = name + ", full attention", .points = {}, .dashed = true, .colour = i};
     bool differs = false;
     for (const MemoryPlan& plan : answers[i].plans) {
       const auto x = static_cast<double>(plan.context);
