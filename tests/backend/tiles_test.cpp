@@ -86,7 +86,8 @@ TEST_P(CpuTilesTest, RowsKeepToThemselves) {
       const std::vector<float> actual = product(ops_, matrix.view, x, 0, most);
       const std::vector<float> alone = product(ops_, matrix.view, x, row, 1);
       for (std::int64_t r = 0; r < most; ++r) {
-        if (r != row) expect_same_bits(row_of(actual, r, outputs), row_of(expected, r, outputs));
+        if (r == row) continue;
+        expect_same_bits(row_of(actual, r, outputs), row_of(expected, r, outputs));
       }
       for (std::int64_t o = 0; o < outputs; ++o) {
         const float both[] = {actual[static_cast<std::size_t>(row * outputs + o)], alone[static_cast<std::size_t>(o)]};
@@ -95,7 +96,7 @@ TEST_P(CpuTilesTest, RowsKeepToThemselves) {
         } else {
           EXPECT_EQ(std::bit_cast<std::uint32_t>(both[0]), std::bit_cast<std::uint32_t>(both[1])) << strange;
         }
-        if (!std::isfinite(strange)) EXPECT_FALSE(std::isfinite(both[1])) << strange;
+        EXPECT_TRUE(std::isfinite(strange) || !std::isfinite(both[1])) << strange;
       }
     }
   }

@@ -92,9 +92,9 @@ class OwnRows {
   std::array<bool, forms> made_{};
 };
 
-std::int64_t block_of(const LinearPart& part, std::int64_t outputs, int workers) {
+std::int64_t block_of(const Kernels& kernels, const LinearPart& part, std::int64_t outputs, int workers) {
   const std::int64_t row_bytes = std::max<std::int64_t>(value_row_bytes(part.weight.format, part.weight.inputs), 1);
-  return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, 8);
+  return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, kernels.few_step);
 }
 
 }  // namespace
@@ -113,7 +113,8 @@ void CpuOps::linear_few(const LinearArgs& args) {
   const InputRows rows{args.x, args.x_stride, args.rows, args.parts[0].weight.inputs, args.norm};
   const std::int64_t outputs = outputs_of(args.parts);
   const int workers = workers_for(rows.count * outputs * rows.inputs);
-  const LinearTasks tasks(args.parts, [&](const LinearPart& part) { return block_of(part, outputs, workers); });
+  const LinearTasks tasks(args.parts,
+                          [&](const LinearPart& part) { return block_of(kernels_, part, outputs, workers); });
   const RowsLayout layout(kernels_, rows);
   reserve_scratch(layout.bytes() / float_bytes);
   Shares shares(tasks.count(), workers);
@@ -138,7 +139,7 @@ void CpuOps::gate_up_few(const GateUpArgs& args) {
   const std::int64_t width = args.gate.weight.outputs;
   const int workers = workers_for(rows.count * 2 * width * rows.inputs);
   const LinearPart gate{args.gate.weight, args.gate.bias, args.y, width};
-  const std::int64_t block = block_of(gate, width, workers);
+  const std::int64_t block = block_of(kernels_, gate, width, workers);
   const LinearTasks tasks({&gate, 1}, [&](const LinearPart&) { return block; });
   const RowsLayout layout(kernels_, rows);
   Shares shares(tasks.count(), workers);
