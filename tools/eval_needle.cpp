@@ -14,6 +14,7 @@
 #include "needle_result.h"
 #include "needle_runner.h"
 #include "needle_text.h"
+#include "numbers.h"
 #include "outcome.h"
 #include "output_file.h"
 #include "precis/checkpoint_report.h"
@@ -188,7 +189,7 @@ void ask_all(const Documents& documents, NeedleRunner& runner, Notes& notes, Nee
     const NeedleDocument document = documents.document(index);
     const auto told = [&](std::size_t turn) {
       std::string line =
-          fmt::format("{} tokens: document {} of {}", shown_length(document.length), index + 1, documents.count());
+          fmt::format("{} tokens: document {} of {}", shown_tokens(document.length), index + 1, documents.count());
       if (document.questions.size() > 1) {
         line += fmt::format(", question {} of {}", turn + 1, document.questions.size());
       }

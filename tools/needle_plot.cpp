@@ -4,8 +4,11 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "needle_result.h"
+#include "numbers.h"
+#include "svg.h"
 
 namespace precis {
 
@@ -18,11 +21,9 @@ constexpr double kCellHeight = 46;
 constexpr double kBelow = 52;
 constexpr double kLeastWidth = 460;  // the title's
 
-// Inks and paper follow the reader's scheme; a cell has its own colour and an ink that stands out from it.
-constexpr const char* kStyle = R"(<style>
-.paper { fill: #ffffff } .ink { fill: #333333 } .none { fill: none; stroke: #999999; stroke-dasharray: 3 3 }
-@media (prefers-color-scheme: dark) { .paper { fill: #16181c } .ink { fill: #dddddd } .none { stroke: #777777 } }
-</style>)";
+// Where nothing was asked. A cell has its own colour and an ink that stands out from it.
+constexpr const char* kLight = ".none { fill: none; stroke: #999999; stroke-dasharray: 3 3 }";
+constexpr const char* kDark = ".none { stroke: #777777 }";
 
 struct Colour {
   double red, green, blue;
@@ -41,31 +42,6 @@ Colour colour_of(double percent) {
 
 const char* ink_on(const Colour& colour) {
   return 0.299 * colour.red + 0.587 * colour.green + 0.114 * colour.blue < 140 ? "#ffffff" : "#222222";
-}
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '"') {
-      out += "&quot;";
-    } else {
-      // No control characters, and nothing that may not be UTF-8: this is a name.
-      out += byte < 0x20 || byte >= 0x7F ? '?' : c;
-    }
-  }
-  return out;
-}
-
-std::string label(double x, double y, const std::string& said, const char* anchor = "middle", int size = 12) {
-  return fmt::format("<text class=\"ink\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\">{}</text>\n", x,
-                     y, anchor, size, said);
 }
 
 std::string cell(double x, double y, const NeedleCount& count, const std::string& place) {
@@ -88,7 +64,7 @@ std::string described(const NeedleTable& table) {
   std::string text;
   for (const std::int64_t length : table.lengths) {
     const NeedleCount& count = table.totals.at(length);
-    text += fmt::format("{} tokens: {} of {} questions right. ", shown_length(length), count.right, count.all);
+    text += fmt::format("{} tokens: {} of {} questions right. ", shown_tokens(length), count.right, count.all);
   }
   return text.empty() ? "Nothing was measured." : text.substr(0, text.size() - 1);
 }
@@ -100,26 +76,22 @@ std::string needle_svg(const NeedleReport& report) {
   const double height = kTop + kCellHeight * static_cast<double>(table.depths.size()) + kBelow;
   const double width = std::max(kLeastWidth, kLeft + kCellWidth * static_cast<double>(table.lengths.size()) + 20);
   const std::filesystem::path& model = report.options.model;
-  const std::string name = escaped((model.has_filename() ? model : model.parent_path()).filename().string());
+  const std::string name = svg_escaped((model.has_filename() ? model : model.parent_path()).filename().string());
   const std::string title = fmt::format("Planted facts that {} found", name);
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" role=\"img\" "
-      "aria-labelledby=\"title desc\">\n<title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n{}\n",
-      width, height, title, described(table), kStyle);
-  svg += fmt::format("<rect class=\"paper\" width=\"{:.0f}\" height=\"{:.0f}\"/>\n", width, height);
-  svg += label(16, 28, title, "start", 15);
-  svg += label(16, 48,
-               fmt::format("{} of {} questions right; {}", table.total.right, table.total.all, escaped(report.device)),
-               "start");
-  svg += label(16, kTop - 8, "depth", "start");
+  std::string svg = svg_text(16, 28, title, "start", 15);
+  svg += svg_text(
+      16, 48,
+      fmt::format("{} of {} questions right; {}", table.total.right, table.total.all, svg_escaped(report.device)),
+      "start");
+  svg += svg_text(16, kTop - 8, "depth", "start");
   for (std::size_t column = 0; column < table.lengths.size(); ++column) {
     const double x = kLeft + kCellWidth * static_cast<double>(column);
-    svg += label(x + kCellWidth / 2, height - kBelow + 20, shown_length(table.lengths[column]));
+    svg += svg_text(x + kCellWidth / 2, height - kBelow + 20, shown_tokens(table.lengths[column]));
     for (std::size_t row = 0; row < table.depths.size(); ++row) {
       const double y = kTop + kCellHeight * static_cast<double>(row);
       const auto found = table.cells.find({table.lengths[column], table.depths[row]});
       const std::string place =
-          fmt::format("{} tokens, depth {:g} %", shown_length(table.lengths[column]), table.depths[row]);
+          fmt::format("{} tokens, depth {:g} %", shown_tokens(table.lengths[column]), table.depths[row]);
       svg += found != table.cells.end()
                  ? cell(x, y, found->second, place)
                  : fmt::format("<rect class=\"none\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n",
@@ -127,11 +99,17 @@ std::string needle_svg(const NeedleReport& report) {
     }
   }
   for (std::size_t row = 0; row < table.depths.size(); ++row) {
-    svg += label(kLeft - 10, kTop + kCellHeight * (static_cast<double>(row) + 0.5) + 4,
-                 fmt::format("{:g} %", table.depths[row]), "end");
+    svg += svg_text(kLeft - 10, kTop + kCellHeight * (static_cast<double>(row) + 0.5) + 4,
+                    fmt::format("{:g} %", table.depths[row]), "end");
   }
-  svg += label(kLeft, height - 12, "length of the conversation (tokens)", "start");
-  return svg + "</svg>\n";
+  svg += svg_text(kLeft, height - 12, "length of the conversation (tokens)", "start");
+  return svg_document({.width = width,
+                       .height = height,
+                       .title = title,
+                       .description = described(table),
+                       .light = kLight,
+                       .dark = kDark,
+                       .content = std::move(svg)});
 }
 
 }  // namespace precis

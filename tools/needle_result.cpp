@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "numbers.h"
 #include "precis/units.h"
 
 namespace precis {
@@ -130,17 +131,13 @@ NeedleTable::NeedleTable(const std::vector<NeedleResult>& results) {
   depths.assign(all_depths.begin(), all_depths.end());
 }
 
-std::string shown_length(std::int64_t tokens) {
-  return tokens >= 1024 && tokens % 1024 == 0 ? fmt::format("{}k", tokens / 1024) : fmt::format("{}", tokens);
-}
-
 std::string needle_text(const NeedleReport& report) {
   const NeedleTable table(report.results);
   std::vector<std::vector<std::string>> rows = {{"length"}};
   for (const double depth : table.depths) rows[0].push_back(fmt::format("{:g} %", depth));
   rows[0].insert(rows[0].end(), {"questions", "prompt tokens", "K and V held"});
   for (const std::int64_t length : table.lengths) {
-    std::vector<std::string> row = {shown_length(length)};
+    std::vector<std::string> row = {shown_tokens(length)};
     for (const double depth : table.depths) {
       const auto cell = table.cells.find({length, depth});
       row.push_back(cell == table.cells.end() ? "-" : shown(cell->second));

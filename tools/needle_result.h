@@ -62,9 +62,6 @@ struct NeedleTable {
   explicit NeedleTable(const std::vector<NeedleResult>& results);
 };
 
-// "16k", "1000"
-std::string shown_length(std::int64_t tokens);
-
 std::string needle_text(const NeedleReport& report);
 std::string needle_json(const NeedleReport& report);
 // A heat map; a dashed frame where nothing was asked.

@@ -135,6 +135,17 @@ std::pair<std::int32_t, float> parse_bias(std::string_view flag, std::string_vie
   return {id, static_cast<float>(parse_number(flag, value, -1e6, 1e6))};
 }
 
+std::string shown_tokens(std::int64_t tokens) {
+  constexpr std::int64_t step = 1024;
+  std::string suffix;
+  for (const char* larger : {"k", "M", "G"}) {
+    if (tokens < step || tokens % step != 0) break;
+    tokens /= step;
+    suffix = larger;
+  }
+  return fmt::format("{}{}", tokens, suffix);
+}
+
 std::string shown_text(std::string_view text, std::size_t columns) {
   std::string line = "'";
   std::size_t shown = 0;

@@ -1,5 +1,5 @@
-// Numbers as they are typed; what shows them is precis/units.h. All parsers throw std::runtime_error with one line that
-// names the flag, the value and what was expected.
+// Numbers as they are typed; what else shows them is precis/units.h. All parsers throw std::runtime_error with one line
+// that names the flag, the value and what was expected.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,8 @@ std::vector<std::int32_t> parse_ids(std::string_view flag, std::string_view text
 // "ID=VALUE", and llama.cpp's "ID+VALUE" and "ID-VALUE".
 std::pair<std::int32_t, float> parse_bias(std::string_view flag, std::string_view text);
 
+// "16k", "1M", "1000": as parse_count reads it.
+std::string shown_tokens(std::int64_t tokens);
 // A value from outside, in quotes, control characters escaped, cut to `columns` characters: fit for one line.
 std::string shown_text(std::string_view text, std::size_t columns = 60);
 

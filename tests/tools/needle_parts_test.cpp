@@ -17,6 +17,7 @@
 #include "needle_verdict.h"
 #include "position_ranges.h"
 #include "support/random.h"
+#include "tools/markup.h"
 
 namespace precis::test {
 namespace {
@@ -203,26 +204,6 @@ TEST(NeedleResultTest, JsonHoldsWhateverWasReplied) {
   EXPECT_EQ(json["cases"][0]["reply"], "\xEF\xBF\xBD\n\"");
   EXPECT_EQ(json["table"][0]["depths"][0]["asked"], 1);
   EXPECT_TRUE(nlohmann::json::parse(needle_json({}))["cases"].empty());
-}
-
-// Tags close in order, and nothing that is markup comes from a name.
-void expect_markup(const std::string& text) {
-  std::vector<std::string> open;
-  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 1)) {
-    const std::size_t end = text.find('>', at);
-    ASSERT_NE(end, std::string::npos);
-    const std::string tag = text.substr(at + 1, end - at - 1);
-    ASSERT_EQ(tag.find('<'), std::string::npos) << tag;
-    const std::string name = tag.substr(tag[0] == '/' ? 1 : 0, tag.find_first_of(" /", 1) - (tag[0] == '/' ? 1 : 0));
-    if (tag[0] == '/') {
-      ASSERT_FALSE(open.empty()) << tag;
-      ASSERT_EQ(open.back(), tag.substr(1));
-      open.pop_back();
-    } else if (!tag.ends_with('/')) {
-      open.push_back(name);
-    }
-  }
-  EXPECT_TRUE(open.empty());
 }
 
 TEST(NeedleResultTest, ThePictureIsWellFormed) {
