@@ -8,26 +8,16 @@
 #include <numeric>
 #include <utility>
 
-#include "numbers.h"
+#include "bench_output.h"
+#include "precis/units.h"
 
 namespace precis {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Row = std::vector<std::string>;
 
 constexpr double giga = 1e9;
-
-std::string shown_parameters(std::int64_t count) {
-  const auto value = static_cast<double>(count);
-  if (count >= 1'000'000'000) return fmt::format("{:.2f} B", value / giga);
-  return fmt::format("{:.1f} M", value / 1e6);
-}
-
-std::string shown_share(double share) {
-  return fmt::format("{:.1f} %", 100 * share);
-}
 
 double median_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -35,64 +25,33 @@ double median_of(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-Json giga_of(const std::vector<double>& values) {
-  Json shown = Json::array();
-  for (const double value : values) shown.push_back(value / giga);
-  return shown;
-}
-
-std::string markdown_row(const Row& cells) {
-  return fmt::format("| {} |\n", fmt::join(cells, " | "));
-}
-
-// A field of a CSV file: quoted where a comma or a quote would split it.
-std::string quoted(const std::string& field) {
-  if (field.find_first_of(",\"\n\r") == std::string::npos) return field;
-  std::string text = "\"";
-  for (const char c : field) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
-}
-
-std::string shown_kv(const BenchResult& result) {
-  const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
-  if (result.kv_far_bytes == 0) return shown(result.kv_bytes);
-  return fmt::format("{} (device {}, far {})", shown(result.kv_bytes), shown(result.kv_bytes - result.kv_far_bytes),
-                     shown(result.kv_far_bytes));
-}
-
 // Name and value of every column of a result.
-std::vector<std::pair<std::string, std::string>> csv_columns(const BenchReport& report, const BenchResult& result) {
+CsvRow csv_row(const BenchReport& report, const BenchResult& result) {
   const Rates& rates = result.rates;
-  return {{"model", quoted(report.options.model.string())},
-          {"dummy", report.options.dummy_weights ? "1" : "0"},
-          {"family", report.model.family},
-          {"parameters", fmt::to_string(report.model.parameters)},
-          {"weight_bytes", fmt::to_string(report.weight_bytes)},
-          {"device", quoted(report.device)},
-          {"compute", report.options.compute},
-          {"piece", fmt::to_string(report.options.piece)},
-          {"test", result.test.test()},
-          {"depth", fmt::to_string(result.test.depth)},
-          {"parallel", fmt::to_string(result.test.sequences)},
-          {"repetitions", fmt::to_string(rates.samples.size())},
-          {"tokens_per_second", fmt::format("{:.6g}", rates.mean())},
-          {"stddev", fmt::format("{:.6g}", rates.deviation())},
-          {"min", fmt::format("{:.6g}", rates.min())},
-          {"median", fmt::format("{:.6g}", rates.median())},
-          {"max", fmt::format("{:.6g}", rates.max())},
-          {"bytes_per_token", fmt::format("{:.0f}", result.token_cost.bytes)},
-          {"gb_per_second", fmt::format("{:.6g}", result.bytes_per_second() / giga)},
-          {"share_of_bandwidth", fmt::format("{:.6g}", result.share_of_bandwidth())},
-          {"flops_per_token", fmt::format("{:.0f}", result.token_cost.flops)},
-          {"gflops", fmt::format("{:.6g}", result.flops_per_second() / giga)},
-          {"share_of_peak", fmt::format("{:.6g}", result.flops_per_second() / report.peak_flops())},
-          {"kv_bytes", fmt::to_string(result.kv_bytes)},
-          {"kv_device_bytes", fmt::to_string(result.kv_bytes - result.kv_far_bytes)},
-          {"kv_far_bytes", fmt::to_string(result.kv_far_bytes)},
-          {"peak_memory_bytes", fmt::to_string(result.peak_memory)},
-          {"read_bandwidth_gbs_before", fmt::format("{:.6g}", report.before.read_bandwidth / giga)},
-          {"read_bandwidth_gbs_after", fmt::format("{:.6g}", report.after.read_bandwidth / giga)},
-          {"peak_gflops", fmt::format("{:.6g}", report.peak_flops() / giga)}};
+  CsvRow row = csv_model(report);
+  const CsvRow own = {{"test", result.test.test()},
+                      {"depth", fmt::to_string(result.test.depth)},
+                      {"parallel", fmt::to_string(result.test.sequences)},
+                      {"repetitions", fmt::to_string(rates.samples.size())},
+                      {"tokens_per_second", csv_number(rates.mean())},
+                      {"stddev", csv_number(rates.deviation())},
+                      {"min", csv_number(rates.min())},
+                      {"median", csv_number(rates.median())},
+                      {"max", csv_number(rates.max())},
+                      {"bytes_per_token", fmt::format("{:.0f}", result.token_cost.bytes)},
+                      {"gb_per_second", csv_number(result.bytes_per_second() / giga)},
+                      {"share_of_bandwidth", csv_number(result.share_of_bandwidth())},
+                      {"flops_per_token", fmt::format("{:.0f}", result.token_cost.flops)},
+                      {"gflops", csv_number(result.flops_per_second() / giga)},
+                      {"share_of_peak", csv_number(result.flops_per_second() / report.peak_flops())},
+                      {"kv_bytes", fmt::to_string(result.kv_bytes)},
+                      {"kv_device_bytes", fmt::to_string(result.kv_bytes - result.kv_far_bytes)},
+                      {"kv_far_bytes", fmt::to_string(result.kv_far_bytes)},
+                      {"peak_memory_bytes", fmt::to_string(result.peak_memory)}};
+  const CsvRow machine = csv_machine(report);
+  row.insert(row.end(), own.begin(), own.end());
+  row.insert(row.end(), machine.begin(), machine.end());
+  return row;
 }
 
 Json result_json(const BenchReport& report, const BenchResult& result) {
@@ -164,61 +123,34 @@ std::string bench_markdown(const BenchReport& report) {
   text += markdown_row({"---", "---:", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:"});
   const auto bytes = [](std::int64_t count) { return shown_bytes(static_cast<double>(count)); };
   for (const BenchResult& result : report.results) {
-    text += markdown_row(
-        {fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
-         bytes(report.weight_bytes), report.device, result.test.name(),
-         fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
-         fmt::format("{:.2f}", result.bytes_per_second() / giga), shown_share(result.share_of_bandwidth()),
-         fmt::format("{:.1f}", result.flops_per_second() / giga),
-         shown_share(result.flops_per_second() / report.peak_flops()), shown_kv(result), bytes(result.peak_memory)});
+    text +=
+        markdown_row({fmt::format("{} {}", report.model.family, shown_parameters(report.model.parameters)),
+                      bytes(report.weight_bytes), report.device, result.test.name(),
+                      fmt::format("{:.2f} ± {:.2f}", result.rates.mean(), result.rates.deviation()),
+                      fmt::format("{:.2f}", result.bytes_per_second() / giga), shown_share(result.share_of_bandwidth()),
+                      fmt::format("{:.1f}", result.flops_per_second() / giga),
+                      shown_share(result.flops_per_second() / report.peak_flops()),
+                      shown_kv(result.kv_bytes, result.kv_far_bytes), bytes(result.peak_memory)});
   }
-  return text +
-         fmt::format(
-             "\n{}{}: at best, memory is read at {:.1f} GB/s (before) and {:.1f} GB/s (after), and multiply-adds "
-             "reach {:.1f} and {:.1f} GFLOP/s. Mean ± deviation of {} repetition{}; \"of memory\": of what it gave "
-             "right before and after each.\n",
-             report.options.model.string(), report.options.dummy_weights ? ", random weights" : "",
-             report.before.read_bandwidth / giga, report.after.read_bandwidth / giga, report.before.peak_flops / giga,
-             report.after.peak_flops / giga, report.repetitions, report.repetitions == 1 ? "" : "s");
+  return text + fmt::format(
+                    "\n{} Mean ± deviation of {} repetition{}; \"of memory\": of what it gave right before and after "
+                    "each.\n",
+                    shown_machine(report), report.repetitions, report.repetitions == 1 ? "" : "s");
 }
 
 std::string bench_csv(const BenchReport& report) {
-  std::string text;
-  for (const BenchResult& result : report.results) {
-    Row names;
-    Row values;
-    for (auto& [name, value] : csv_columns(report, result)) {
-      names.push_back(name);
-      values.push_back(value);
-    }
-    if (text.empty()) text = fmt::format("{}\n", fmt::join(names, ","));
-    text += fmt::format("{}\n", fmt::join(values, ","));
-  }
-  return text;
+  std::vector<CsvRow> rows;
+  for (const BenchResult& result : report.results) rows.push_back(csv_row(report, result));
+  return csv(rows);
 }
 
 std::string bench_json(const BenchReport& report) {
+  Json object = bench_json_head(report);
   Json results = Json::array();
   for (const BenchResult& result : report.results) results.push_back(result_json(report, result));
-  const Json object = {
-      {"model", report.options.model.string()},
-      {"dummy", report.options.dummy_weights},
-      {"family", report.model.family},
-      {"parameters", report.model.parameters},
-      {"weight_bytes", report.weight_bytes},
-      {"device", report.device},
-      {"compute", report.options.compute},
-      {"kv_cache_dtype", report.options.kv_cache_dtype},
-      {"deterministic", report.options.deterministic},
-      {"piece", report.options.piece},
-      {"read_bandwidth_gbs",
-       {{"before", report.before.read_bandwidth / giga}, {"after", report.after.read_bandwidth / giga}}},
-      {"peak_gflops", report.peak_flops() / giga},
-      {"peak_gflops_measured",
-       {{"before", report.before.peak_flops / giga}, {"after", report.after.peak_flops / giga}}},
-      {"results", std::move(results)},
-      {"peak_memory_bytes", report.peak_memory}};
-  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  object["results"] = std::move(results);
+  object["peak_memory_bytes"] = report.peak_memory;
+  return json_line(object);
 }
 
 }  // namespace precis

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "outcome.h"
+#include "reading_progress.h"
 
 namespace precis {
 
@@ -48,22 +49,46 @@ void BenchRunner::warm_up() {
 BenchRunner::Sample BenchRunner::measure(const BenchCase& test) {
   for (int attempt = 0; attempt < most_attempts; ++attempt) {
     fill(test, attempt > 0);
-    const std::vector<Usage> usages = run(requests(test));
-    // Where the pool had to give back what was filled, part of it was computed once more, within the time.
-    if (!reused_exactly(usages, test.depth)) continue;
-    double seconds = 0;
-    Sample sample;
-    for (const Usage& usage : usages) {
-      // All begin in the same step: each one's time is the time of all.
-      seconds = std::max(seconds, test.prompt ? usage.prompt_seconds : usage.answer_seconds);
-      sample.kv_bytes += usage.kv.held_bytes;
-      sample.kv_far_bytes += usage.kv.far_bytes;
-    }
-    sample.rate = static_cast<double>(test.tokens * test.sequences) / seconds;
-    return sample;
+    if (const std::optional<Sample> measured = sample(test)) return *measured;
   }
   throw RunFailure(
       fmt::format("{}: the KV pool does not keep {} tokens of {} sequences", test.name(), test.depth, test.sequences));
+}
+
+std::optional<BenchRunner::Sample> BenchRunner::sample(const BenchCase& test) {
+  const std::vector<Usage> usages = run(requests(test));
+  // The pool had to give back what was filled.
+  if (!reused_exactly(usages, test.depth)) return std::nullopt;
+  double seconds = 0;
+  Sample sample;
+  for (const Usage& usage : usages) {
+    // All begin in the same step: each one's time is the time of all.
+    seconds = std::max(seconds, test.prompt ? usage.prompt_seconds : usage.answer_seconds);
+    sample.kv_bytes += usage.kv.held_bytes;
+    sample.kv_far_bytes += usage.kv.far_bytes;
+  }
+  sample.rate = static_cast<double>(test.tokens * test.sequences) / seconds;
+  return sample;
+}
+
+BenchRunner::Stretch BenchRunner::read_on(std::int64_t from, std::int64_t to, Notes& notes) {
+  if (from == 0) engine_.clear_prefix_cache();
+  ReadingProgress progress(notes, engine_, to);
+  std::vector<Request> one;
+  one.push_back(request_of(ids(0, to), 0, true));
+  one.back().on_progress = [&progress](std::int64_t computed) { progress.computed(computed); };
+  const std::vector<Usage> usages = run(std::move(one));
+  if (!reused_exactly(usages, from)) {
+    throw RunFailure(fmt::format("{} tokens: {} of them are read already, but the prefix cache gave {}", to, from,
+                                 usages[0].reused_tokens));
+  }
+  return {usages[0].prompt_seconds, usages[0].kv};
+}
+
+double BenchRunner::generate(const BenchCase& test) {
+  const std::optional<Sample> measured = sample(test);
+  if (!measured) throw RunFailure(fmt::format("{}: the prefix cache did not keep the context", test.name()));
+  return measured->rate;
 }
 
 StepCost BenchRunner::token_cost(const BenchCase& test) const {

@@ -5,11 +5,13 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "bench_case.h"
 #include "bench_result.h"
 #include "precis/engine.h"
+#include "terminal.h"
 
 namespace precis {
 
@@ -30,6 +32,18 @@ class BenchRunner {
   Sample measure(const BenchCase& test);
   StepCost token_cost(const BenchCase& test) const;
 
+  // Of one text, which starts anew with `from` 0: reads on to `to` tokens where the call before has stopped, at `from`.
+  // Throws RunFailure as above, and when anything was computed twice.
+  struct Stretch {
+    double seconds = 0;
+    KvReport kv;  // of all `to` tokens
+  };
+  Stretch read_on(std::int64_t from, std::int64_t to, Notes& notes);
+  // Tokens a second of an answer behind what read_on() has read, `test.depth` tokens.
+  double generate(const BenchCase& test);
+  // Of the tokens [from, to) of a prompt, all together.
+  StepCost prompt_cost(std::int64_t from, std::int64_t to) const { return engine_.prompt_cost(from, to - from); }
+
   // What runs ends, and nothing runs afterwards. Any thread.
   void cancel();
   bool cancelled();
@@ -39,6 +53,8 @@ class BenchRunner {
   std::vector<std::int32_t> ids(std::uint64_t text, std::int64_t tokens) const;
   // Computes what stands before the timed part of a case, unless the cache has it.
   void fill(const BenchCase& test, bool again);
+  // A case behind what is filled; nothing: part of that was computed once more, within the time.
+  std::optional<Sample> sample(const BenchCase& test);
   std::vector<Usage> run(std::vector<Request> requests);
   std::vector<Request> requests(const BenchCase& test);
 

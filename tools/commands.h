@@ -28,5 +28,6 @@ Command add_calibrate(CLI::App& program);
 Command add_eval(CLI::App& program);
 Command add_chat(CLI::App& program);
 Command add_bench(CLI::App& program);
+Command add_memory(CLI::App& program);
 
 }  // namespace precis

@@ -68,6 +68,9 @@ void add_memory_flags(Flags& flags, EngineOptions& target, std::optional<int>& s
   flags.bytes("--kv-cache-memory,--kv-cache-memory-bytes", "BYTES", target.kv_memory,
               "memory of the KV pool, such as 512M or 8G (powers of 1024);\n"
               "default: enough for --parallel sequences of --ctx-size tokens");
+  flags.bytes("--memory-budget", "BYTES", target.memory_budget,
+              "memory that all may take together, such as 24G; what does not fit is refused, and what would is said\n"
+              "(default: what is free of the GPU's, or all of this machine's)");
   flags.number("--gpu-memory-utilization", "SHARE", target.gpu_memory_utilization, 0, 1,
                "share of the GPU's memory that weights, steps and KV pool take, such as 0.9 (cuda; default: unused)");
   flags.count("--page-size,--block-size", "ENTRIES", target.page_entries, 1, 4096, "KV entries a page (default 16)");

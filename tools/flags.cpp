@@ -123,6 +123,13 @@ Flag Flags::number(const std::string& names, const std::string& unit, double& ta
   });
 }
 
+Flag Flags::number(const std::string& names, const std::string& unit, std::optional<double>& target, double low,
+                   double high, const std::string& help) {
+  return one(names, unit, help, [&target, low, high](const std::string& flag, const std::string& text) {
+    target = parse_number(flag, text, low, high);
+  });
+}
+
 Flag Flags::bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help) {
   return one(names, unit, help,
              [&target](const std::string& flag, const std::string& text) { target = parse_bytes(flag, text); });

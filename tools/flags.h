@@ -75,6 +75,8 @@ class Flags {
               const std::string& help);
   Flag number(const std::string& names, const std::string& unit, double& target, double low, double high,
               const std::string& help);
+  Flag number(const std::string& names, const std::string& unit, std::optional<double>& target, double low, double high,
+              const std::string& help);
   // Bytes, "8G".
   Flag bytes(const std::string& names, const std::string& unit, std::int64_t& target, const std::string& help);
 

@@ -20,6 +20,7 @@ Examples:
   precis run -m models/demo-ksa -p "It was a dark night" -n 200
   precis chat -m models/demo-ksa -f book.txt
   precis inspect -m models/demo-ksa
+  precis memory -m models/demo-ksa --ctx 4k,32k,128k
   precis tokenize -m models/demo-ksa -p "Hello, world"
   precis logits -m models/demo-ksa --ids ids.json -o logits.safetensors
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
@@ -87,9 +88,9 @@ int run_program(int count, char** values) {
   program.set_help_flag("-h,--help", "print this help");
   program.footer(kFooter);
   program.require_subcommand(0, 1);
-  const std::array<Command, 9> commands = {add_run(program),       add_chat(program),   add_inspect(program),
-                                           add_tokenize(program),  add_logits(program), add_quantize(program),
-                                           add_calibrate(program), add_eval(program),   add_bench(program)};
+  const std::array<Command, 10> commands = {
+      add_run(program),    add_chat(program),     add_inspect(program),   add_memory(program), add_tokenize(program),
+      add_logits(program), add_quantize(program), add_calibrate(program), add_eval(program),   add_bench(program)};
   try {
     program.parse(words(count, values));
   } catch (const CLI::CallForHelp&) {
@@ -105,7 +106,8 @@ int run_program(int count, char** values) {
     if (command.app->parsed()) return command.run();
   }
   return complain(
-      "a command is expected: run, chat, inspect, tokenize, logits, quantize, calibrate, eval or bench (see precis "
+      "a command is expected: run, chat, inspect, memory, tokenize, logits, quantize, calibrate, eval or bench (see "
+      "precis "
       "--help)",
       bad_input);
 }

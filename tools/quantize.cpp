@@ -20,11 +20,29 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q4 --weights q4 --calibrate novel.txt --calibrate news.txt
+  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-7 --weights q4 --calibrate novel.txt --bits 7
   precis run -m /tmp/demo-ksa-q8 -p "It was a dark night"
   precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt     (what it costs)
 
 The folder appears whole or not at all. Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is
 wrong, 130 interrupted.)";
+
+// Which matrices have eight bits where others have four.
+void note_formats(const Notes& notes, const QuantizeReport& report) {
+  std::string eight;
+  bool all = true;
+  for (const MatrixKind& kind : report.kinds) {
+    all = all && kind.eight_bits == kind.matrices;
+    if (kind.eight_bits == 0) continue;
+    eight += fmt::format("{}{} {} of {}", eight.empty() ? "" : ", ", kind.name, kind.eight_bits, kind.matrices);
+  }
+  if (report.kinds.empty()) return;
+  notes.line(
+      fmt::format("bits     {:.2f} a weight{}", report.bits, all ? "" : "; q8: " + (eight.empty() ? "none" : eight)));
+  if (!report.expected_cost) return;
+  notes.line(fmt::format("cost     {:.2g} nats a token: what each matrix at 4 bits costs alone, added up",
+                         *report.expected_cost));
+}
 
 void note_report(const Notes& notes, const QuantizeReport& report, double seconds) {
   const auto shown = [](std::int64_t bytes) { return shown_bytes(static_cast<double>(bytes)); };
@@ -34,6 +52,7 @@ void note_report(const Notes& notes, const QuantizeReport& report, double second
   }
   notes.line(fmt::format("weights  {} -> {} ({}) in {:.2f} s, {} {}", shown(report.bytes_before), shown(report.bytes),
                          types, seconds, report.files.size(), report.files.size() == 1 ? "file" : "files"));
+  note_formats(notes, report);
   if (report.calibrated > 0) notes.line(fmt::format("calibrated on {} tokens", shown_count(report.calibrated)));
   const auto list = [&](const char* heading, const std::vector<std::string>& names) {
     if (names.empty()) return;
@@ -55,8 +74,9 @@ int run_quantize(const QuantizeFlags& flags) {
   QuantizeOptions options = flags.options;
   for (const std::string& file : flags.calibration) options.calibration.push_back(read_input("--calibrate", file));
   options.progress = [&](std::int64_t written, std::int64_t bytes) {
-    notes.passing(fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
-                              shown_bytes(static_cast<double>(bytes))));
+    notes.passing(bytes == 0 ? "measuring what four bits cost ..."
+                             : fmt::format("{} of {} written ...", shown_bytes(static_cast<double>(written)),
+                                           shown_bytes(static_cast<double>(bytes))));
     return interrupt.signal() == 0;
   };
   const auto begin = std::chrono::steady_clock::now();
@@ -93,6 +113,10 @@ Command add_quantize(CLI::App& program) {
               "text to round the weights on, so that what layers compute changes least; several times: several files");
   flags.count("--calibrate-tokens", "N", target->options.calibration_tokens, 1, std::int64_t{1} << 28,
               "tokens of it that are used, at most, from all its parts (default 32k)");
+  flags.number(
+      "--bits", "N", target->options.bits, 5, 8.5,
+      "with q4 and --calibrate: bits a weight, 5 to 8.5; spent on q8 for the matrices that four bits harm most a "
+      "byte, measured on the text (default: by role, see docs)");
   flags.count("-t,--threads", "N", target->options.threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");
   flags.bytes("--shard-size", "BYTES", target->options.shard_bytes, "largest tensor file, such as 2G (default 4G)");

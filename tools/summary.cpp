@@ -99,9 +99,10 @@ void note_memory(const Notes& notes, const MemoryReport& memory, bool full) {
     formats += fmt::format("{}{} {}", formats.empty() ? "" : ", ", format, shown(bytes));
   }
   const std::string far = memory.far_bytes == 0 ? "" : fmt::format(" and {} far", shown(memory.far_bytes));
-  notes.line(fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}{}", shown(peak_memory()),
-                         shown(memory.weight_bytes), formats, shown(memory.workspace_bytes), shown(memory.pool_bytes),
-                         far));
+  notes.line(
+      fmt::format("memory  peak {}; weights {} ({}), workspace {}, KV pool {}{}; the largest context that fits: {}",
+                  shown(peak_memory()), shown(memory.weight_bytes), formats, shown(memory.workspace_bytes),
+                  shown(memory.pool_bytes), far, shown_count(memory.largest_context)));
   if (!full) return;
   notes.line(fmt::format("pool    {} pages of {}; {} in use, {} cached prefixes among them", shown_count(memory.pages),
                          shown(memory.page_bytes), shown_count(memory.pages_used),

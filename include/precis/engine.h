@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,6 +73,8 @@ class Engine {
   // Who computes, in words: "cpu (avx512, 2 threads)".
   std::string device() const;
   MemoryReport memory() const;
+  // What its device says, between two steps. None on a host.
+  std::optional<DeviceUse> device_use() const;
   // What it costs to compute `tokens` tokens of a prompt that has `depth` tokens before them, in steps of
   // EngineOptions::piece, with the logits of the last.
   StepCost prompt_cost(std::int64_t depth, std::int64_t tokens) const;

@@ -72,6 +72,11 @@ struct EngineOptions {
   // and together with kv_memory.
   double gpu_memory_utilization = 0;
 
+  // Bytes that weights, steps, the KV pool, and what a GPU's driver keeps for itself may take together (on a host
+  // without the weights that stay in their files). A context that does not fit is refused, with the largest that does.
+  // 0: what is free of the GPU's memory, or what this process may have of the host's.
+  std::int64_t memory_budget = 0;
+
   // Entries a page. Small pages round less memory up; large pages are read faster.
   int page_entries = 16;
 

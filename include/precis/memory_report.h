@@ -16,6 +16,8 @@ struct KvKind {
   std::int64_t entries = 0;       // that the formula says are held at this length (KSA.md, "What must be kept")
   std::int64_t held_entries = 0;  // that the page tables hold, page rounding included
   std::int64_t entry_bytes = 0;
+  std::int64_t short_bytes = 0;  // of these: the short vectors that layers select by
+  bool far = false;              // K and V lie in far memory, short vectors do not
 };
 
 struct KvReport {
@@ -48,11 +50,20 @@ struct MemoryReport {
   std::int64_t cached_prefixes = 0;  // places where a later request can set in
   std::int64_t cached_bytes = 0;     // of the pages that these keep, of both kinds; shared pages count once
 
+  // With which an engine of otherwise the same options would open on the memory that there was when this one did.
+  std::int64_t largest_context = 0;
+
   // Since the engine was opened.
   std::int64_t prefix_hits = 0;       // how often a request set in on a cached prefix, also after a preemption
   std::int64_t prefix_tokens = 0;     // of these: tokens that were not computed again
   std::int64_t prefix_evictions = 0;  // cached prefixes that left because their room was needed
   std::int64_t preemptions = 0;       // how often a running request gave its pages back, to be computed again
+};
+
+// Of a device's own memory, by all who use it.
+struct DeviceUse {
+  std::int64_t total_bytes = 0;
+  std::int64_t used_bytes = 0;  // just now
 };
 
 }  // namespace precis

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,12 @@ struct QuantizeOptions {
   // Tokens of them that are used, at most. More is better, and takes longer and 4 bytes * hidden a token.
   std::int64_t calibration_tokens = 32768;
 
+  // With "q4" and calibration texts: so many bits a weight, scales included, as the average of all quantized matrices,
+  // at most; 5 to 8.5. Each matrix is measured on the texts with four bits, alone, and those that this costs most a
+  // byte stay q8 until the bits are spent. It takes a pass over 1,024 tokens for every matrix. None: some matrices are
+  // q8 by their role.
+  std::optional<double> bits;
+
   // 0: one a physical core that this process may use. The bytes written do not depend on it; with calibration texts
   // they depend, in their last bits, on the processor's instruction set.
   int threads = 0;
@@ -35,8 +42,15 @@ struct QuantizeOptions {
   std::int64_t shard_bytes = std::int64_t{4} << 30;
 
   // Called after each tensor, and before each pass over the calibration texts, with the bytes written and those to be
-  // written. False: stop, and leave nothing behind.
+  // written (none yet while `bits` are chosen by). False: stop, and leave nothing behind.
   std::function<bool(std::int64_t written, std::int64_t bytes)> progress;
+};
+
+// Matrices of one role, "q_proj", in all layers.
+struct MatrixKind {
+  std::string name;
+  std::int64_t matrices = 0;    // that were quantized
+  std::int64_t eight_bits = 0;  // of these
 };
 
 struct QuantizeReport {
@@ -44,10 +58,15 @@ struct QuantizeReport {
   std::int64_t bytes_before = 0;  // of all tensors that the model uses
   std::int64_t bytes = 0;
   std::vector<std::pair<std::string, std::int64_t>> bytes_by_type;  // "q8", bytes with scales
+  double bits = 0;                                                  // a weight of quantized matrices, with scales
+  std::vector<MatrixKind> kinds;                                    // in the order of the tensors
   std::vector<std::string> files;                                   // tensor files
   std::vector<std::string> plain;     // matrices that stay as they are: their inputs are no multiple of a block
   std::vector<std::string> left_out;  // tensors that the model has no use for
   std::int64_t calibrated = 0;        // tokens of text that were used
+  // With QuantizeOptions::bits: the divergence from the plain model, in nats a token, that each q4 matrix causes alone,
+  // added up. What all cause together is near it.
+  std::optional<double> expected_cost;
 };
 
 // Holds one tensor in memory at a time, with calibration texts one layer. Throws std::runtime_error with one line when

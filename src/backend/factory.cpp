@@ -1,11 +1,11 @@
 #include "backend/factory.h"
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "backend/cpu/cpu_device.h"
-#ifdef PRECIS_HAS_CUDA
 #include "backend/cuda/cuda_device.h"
-#endif
 #include "backend/reference/reference_device.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -38,6 +38,19 @@ std::unique_ptr<Device> find_cuda(const BackendOptions&) {
 }
 #endif
 
+bool would_find_cuda() {
+#ifdef PRECIS_HAS_CUDA
+  std::error_code ignored;
+  return std::filesystem::exists("/dev/nvidiactl", ignored);
+#else
+  return false;
+#endif
+}
+
+[[noreturn]] void refuse(std::string_view name) {
+  fail("backend: unknown '{}', expected auto, cuda, cpu or reference", name);
+}
+
 }  // namespace
 
 std::unique_ptr<Device> open_backend(std::string_view name, const BackendOptions& options) {
@@ -51,7 +64,22 @@ std::unique_ptr<Device> open_backend(std::string_view name, const BackendOptions
   }
   if (name == "cpu" || name == "auto") return cpu::open_cpu(options.threads, options.exact_activations);
   if (name == "reference") return reference::open_reference();
-  fail("backend: unknown '{}', expected auto, cuda, cpu or reference", name);
+  refuse(name);
+}
+
+BackendForecast forecast_backend(std::string_view name, const BackendOptions& options) {
+  if (name == "auto") name = would_find_cuda() ? "cuda" : "cpu";
+  if (name == "cuda") {
+    return {"cuda",
+            {.own_memory = true,
+             .selects = true,
+             .runs_asynchronously = true,
+             .goes_by_decoded = options.deterministic,
+             .device_overhead = cuda::driver_overhead}};
+  }
+  if (name == "cpu") return {"cpu", {.selects = true}};
+  if (name == "reference") return {"reference", {.selects = true}};
+  refuse(name);
 }
 
 }  // namespace precis

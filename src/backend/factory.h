@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "device/device.h"
+#include "device/device_traits.h"
 
 namespace precis {
 
@@ -20,5 +21,14 @@ struct BackendOptions {
 // `name`: "cuda", "cpu", "reference" or "auto": cuda where this build has it and the machine a GPU for it, else cpu.
 // Throws Error that lists the names, or says why there is no cuda here.
 std::unique_ptr<Device> open_backend(std::string_view name, const BackendOptions& options);
+
+// What open_backend() would open, by its name ("auto" is decided), and its traits, without touching a GPU: "auto" is
+// cuda where this build has it and there is an NVIDIA driver. Throws Error that lists the names; cuda is told of in any
+// build.
+struct BackendForecast {
+  std::string_view name;
+  DeviceTraits traits;
+};
+BackendForecast forecast_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace precis

@@ -29,7 +29,7 @@ std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<b
   LayerWeights weights = weights_.layers[static_cast<std::size_t>(layer_)];
   std::map<std::string, StoredMatrix> done;
   quantized_.clear();
-  for (const Product& product : products_of(weights)) {
+  for (const LayerProduct& product : quantized_products(weights)) {
     if (!proceed()) return {};
     quantize(runner, weights, product, done);
   }
@@ -39,33 +39,21 @@ std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<b
   return done;
 }
 
-std::vector<Calibrator::Product> Calibrator::products_of(LayerWeights& layer) const {
-  const std::string at = fmt::format("model.layers.{}.", layer_);
-  const std::string self = at + "self_attn.";
-  const auto name = [&](const char* matrix) { return self + matrix + ".weight"; };
-  std::vector<Product> products = {
-      {{{name("q_proj"), &layer.qkv[0]}, {name("k_proj"), &layer.qkv[1]}, {name("v_proj"), &layer.qkv[2]}}},
-      {{{name("q_proj_summary"), &layer.qkv_summary[0]},
-        {name("k_proj_summary"), &layer.qkv_summary[1]},
-        {name("v_proj_summary"), &layer.qkv_summary[2]}}},
-      {{{name("o_proj"), &layer.output}}},
-      {{{at + "mlp.gate_proj.weight", &layer.gate}, {at + "mlp.up_proj.weight", &layer.up}}},
-      {{{at + "mlp.down_proj.weight", &layer.down}}}};
-  std::erase_if(products, [&](Product& product) {
-    std::erase_if(product.matrices, [&](const auto& matrix) { return !has_format(matrix.first, *matrix.second); });
-    return product.matrices.empty();
+std::vector<LayerProduct> Calibrator::quantized_products(LayerWeights& layer) const {
+  std::vector<LayerProduct> products = products_of(layer, layer_);
+  std::erase_if(products, [&](LayerProduct& product) {
+    std::erase_if(product, [&](const auto& matrix) {
+      return !quantizer_.format_for(matrix.first, matrix.second->weight.inputs).has_value();
+    });
+    return product.empty();
   });
   return products;
 }
 
-bool Calibrator::has_format(const std::string& name, const LinearWeights& matrix) const {
-  return matrix.weight && quantizer_.format_for(name, matrix.weight.inputs).has_value();
-}
-
-void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, const Product& product,
+void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, const LayerProduct& product,
                           std::map<std::string, StoredMatrix>& done) {
-  const std::int64_t inputs = product.matrices.front().second->weight.inputs;
-  const std::byte* wanted = product.matrices.front().second->weight.data;
+  const std::int64_t inputs = product.front().second->weight.inputs;
+  const std::byte* wanted = product.front().second->weight.data;
   InputMoments moments(device_, inputs, window_rows(spec_, rows_.longest()));
   LayerWatch watch;
   watch.product = [&](const LinearArgs& args) {
@@ -78,7 +66,7 @@ void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, cons
   // Windows may be too short for any summary row; then every input counts alike.
   const std::vector<float> none(moments.rows() > 0 ? 0 : static_cast<std::size_t>(inputs * inputs));
   const Quadratic error(moments.rows() > 0 ? moments.sums() : none.data(), inputs, damping);
-  for (const auto& [name, slot] : product.matrices) {
+  for (const auto& [name, slot] : product) {
     const StoredMatrix plain = find_matrix(source_, name, slot->weight.outputs, inputs);
     const WeightFormat format = *quantizer_.format_for(name, inputs);
     const StoredMatrix& matrix = done[name] =

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "calibration/layer_products.h"
 #include "calibration/layer_runner.h"
 #include "calibration/residual_rows.h"
 #include "device/device.h"
@@ -32,15 +33,10 @@ class Calibrator {
   std::map<std::string, StoredMatrix> next_layer(const std::function<bool()>& proceed);
 
  private:
-  // Matrices that meet the same rows.
-  struct Product {
-    std::vector<std::pair<std::string, LinearWeights*>> matrices;
-  };
-
-  std::vector<Product> products_of(LayerWeights& layer) const;
-  void quantize(LayerRunner& runner, const LayerWeights& weights, const Product& product,
+  // Products of the layer in work without the matrices that stay as they are.
+  std::vector<LayerProduct> quantized_products(LayerWeights& layer) const;
+  void quantize(LayerRunner& runner, const LayerWeights& weights, const LayerProduct& product,
                 std::map<std::string, StoredMatrix>& done);
-  bool has_format(const std::string& name, const LinearWeights& matrix) const;
 
   const TensorSource& source_;
   const ModelSpec& spec_;

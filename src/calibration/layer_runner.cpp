@@ -3,12 +3,10 @@
 #include <numeric>
 
 #include "base/checked.h"
-#include "runtime/step_builder.h"
+#include "calibration/window_step.h"
 
 namespace precis {
 namespace {
-
-constexpr std::int64_t page_entries = 16;
 
 ModelSpec spec_of_layer(const ModelSpec& model, std::int64_t layer) {
   ModelSpec spec = model;
@@ -19,16 +17,7 @@ ModelSpec spec_of_layer(const ModelSpec& model, std::int64_t layer) {
   return spec;
 }
 
-std::int64_t pages_for(const ModelSpec& spec, std::int64_t tokens) {
-  const std::int64_t summaries = window_rows(spec, tokens) - tokens;
-  return (tokens + page_entries - 1) / page_entries + (summaries + page_entries - 1) / page_entries;
-}
-
 }  // namespace
-
-std::int64_t window_rows(const ModelSpec& spec, std::int64_t tokens) {
-  return tokens + spec.chunk.complete(tokens) * spec.chunk.summary;
-}
 
 std::vector<std::int32_t> window_ids(const ModelSpec& spec, std::span<const std::int32_t> text) {
   std::vector<std::int32_t> ids(text.begin(), text.end());
@@ -43,8 +32,8 @@ LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& devi
     : spec_(spec_of_layer(spec, layer)),
       last_(layer + 1 == spec.layers),
       device_(device, &end_),
-      geometry_(make_kv_geometry(spec_.rule_of_layer, page_entries, spec.kv_heads, spec.head_dim, DType::f32)),
-      pages_(pages_for(spec, tokens)),
+      geometry_(make_kv_geometry(spec_.rule_of_layer, window_page, spec.kv_heads, spec.head_dim, DType::f32)),
+      pages_(window_pages(spec, tokens)),
       pool_(device.allocate(geometry_.device_bytes(pages_.total_pages()))) {
   weights_.embedding.inputs = spec.hidden;
   weights_.layers.resize(1);
@@ -56,15 +45,12 @@ LayerRunner::LayerRunner(const ModelSpec& spec, std::int64_t layer, Device& devi
 void LayerRunner::run(const LayerWeights& weights, std::int64_t tokens, const LayerWatch& watch) {
   weights_.layers.front() = weights;
   device_.ops().watch(watch);
-  Sequence sequence{.ids = std::vector<std::int32_t>(static_cast<std::size_t>(tokens)),
-                    .kv = SequenceKv(geometry_, pages_)};
-  StepItem item{.sequence = &sequence, .texts = tokens, .summarised_to = spec_.chunk.complete(tokens), .copies = {}};
-  sequence.kv.prepare({0, tokens, 0, item.summarised_to * spec_.chunk.summary}, item.copies);
-  Step step = build_step({&item, 1}, spec_, geometry_);
+  WindowStep step(spec_, geometry_, pages_, std::vector<std::int32_t>(static_cast<std::size_t>(tokens)));
+  StepInputs& inputs = step.inputs();
   // Every row goes to the layer's end, as if its logits were wanted.
-  step.inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : step.inputs.rows()));
-  std::iota(step.inputs.logit_rows.begin(), step.inputs.logit_rows.end(), 0);
-  decoder_->collect(decoder_->launch(step.inputs, {.near = pool_.as(), .pages = pages_.total_pages()}),
+  inputs.logit_rows.resize(static_cast<std::size_t>(last_ ? tokens : inputs.rows()));
+  std::iota(inputs.logit_rows.begin(), inputs.logit_rows.end(), 0);
+  decoder_->collect(decoder_->launch(inputs, {.near = pool_.as(), .pages = pages_.total_pages()}),
                     [](std::size_t, RowLogits&) {});
 }
 

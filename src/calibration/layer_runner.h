@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "calibration/watched_device.h"
+#include "calibration/window_step.h"
 #include "kv/kv_geometry.h"
 #include "kv/page_pool.h"
 #include "model/decoder.h"
@@ -15,9 +16,7 @@
 
 namespace precis {
 
-// Rows of a window of `tokens` text tokens: these, then the summary tokens of its complete chunks.
-std::int64_t window_rows(const ModelSpec& spec, std::int64_t tokens);
-// Their ids, rows of the embedding table.
+// The ids of a window's rows, rows of the embedding table: those of its text, then of its summary tokens.
 std::vector<std::int32_t> window_ids(const ModelSpec& spec, std::span<const std::int32_t> text);
 
 class LayerRunner {

@@ -54,6 +54,9 @@ class Device {
   // Nothing where tensors live in the host's memory, which the system shares out.
   virtual std::optional<DeviceMemory> memory() { return std::nullopt; }
 
+  // Bytes of its own memory that are gone once it is open: the driver's context and the program's code.
+  virtual std::int64_t overhead() const { return 0; }
+
   // `bytes` of memory aligned to 64, contents undefined until written; pages that are never touched cost nothing
   // where the system can do that. Operations that were called before the buffer is dropped may still use it. Throws
   // Error when there is not so much.

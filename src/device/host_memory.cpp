@@ -1,6 +1,7 @@
 #include "device/host_memory.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include "base/checked.h"
@@ -134,6 +136,57 @@ std::int64_t available_host_memory() {
     if (name == "MemAvailable:") return kilobytes * 1024;
   }
   return std::int64_t{sysconf(_SC_AVPHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
+namespace {
+
+// The limit that a control group's file holds; nothing where it has none ("max").
+std::optional<std::int64_t> group_limit(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::int64_t bytes = 0;
+  if (!(in >> bytes) || bytes <= 0) return std::nullopt;
+  return bytes;
+}
+
+}  // namespace
+
+std::int64_t held_host_bytes(std::int64_t bytes, std::int64_t written) {
+  static const bool has_huge_pages = [] {
+    std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+    std::string words;
+    return std::getline(file, words) && words.find("[never]") == std::string::npos;
+  }();
+  constexpr auto page = static_cast<std::int64_t>(huge_page);
+  return has_huge_pages && bytes >= page ? (written + page - 1) / page * page : written;
+}
+
+void give_back_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+std::int64_t host_memory_limit() {
+  const std::filesystem::path root = "/sys/fs/cgroup";
+  std::int64_t limit = installed_host_memory();
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    // "0::/a/b", or of version 1 "4:memory:/a/b".
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first == std::string::npos ? first : first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool unified = controllers.empty();
+    if (!unified && controllers != "memory") continue;
+    const std::filesystem::path base = unified ? root : root / "memory";
+    const char* name = unified ? "memory.max" : "memory.limit_in_bytes";
+    std::filesystem::path inside = std::filesystem::path(line.substr(second + 1)).relative_path();
+    for (;; inside = inside.parent_path()) {
+      if (const auto bytes = group_limit(base / inside / name)) limit = std::min(limit, *bytes);
+      if (inside.empty()) break;
+    }
+  }
+  return limit;
 }
 
 }  // namespace precis

@@ -24,5 +24,15 @@ Buffer adopt_host(const HostTensor& tensor);
 std::int64_t installed_host_memory();
 // What can still be had without swapping, in bytes, as the system estimates it.
 std::int64_t available_host_memory();
+// What a buffer of allocate_host() holds once its first `written` bytes are written: whole huge pages, where the system
+// has some.
+std::int64_t held_host_bytes(std::int64_t bytes, std::int64_t written);
+inline std::int64_t held_host_bytes(std::int64_t bytes) {
+  return held_host_bytes(bytes, bytes);
+}
+// Gives back to the system what this process has freed and its allocator keeps for later.
+void give_back_freed_memory();
+// What this process may hold at most: what is installed, or less where its control groups say so.
+std::int64_t host_memory_limit();
 
 }  // namespace precis

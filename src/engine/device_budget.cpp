@@ -16,6 +16,9 @@ constexpr std::int64_t fixed_scratch = std::int64_t{640} << 20;
 // K and V of 8 bits of one layer, as bf16 for prompts, at most.
 constexpr std::int64_t widened_scratch = std::int64_t{512} << 20;
 
+// Rows that a CPU's products convert at a time.
+constexpr std::int64_t rows_at_a_time = 1024;
+
 std::string shown(std::int64_t bytes) {
   return shown_bytes(static_cast<double>(bytes));
 }
@@ -28,6 +31,12 @@ std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t ro
          (kv_type == DType::f8_e4m3 ? widened_scratch : 0);
 }
 
+std::int64_t host_scratch_bytes(const ModelSpec& spec, bool exact, std::int64_t rows) {
+  const std::int64_t inputs = std::max({spec.hidden, spec.ffn, spec.heads * spec.head_dim});
+  const std::int64_t number_bytes = exact ? sizeof(float) : sizeof(std::int16_t);
+  return std::min(rows, rows_at_a_time) * inputs * number_bytes;
+}
+
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs) {
   const auto wanted = static_cast<std::int64_t>(share * static_cast<double>(memory.total));
   if (wanted <= needs.all()) {
@@ -36,16 +45,6 @@ std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNe
          shown(needs.workspace + needs.scratch));
   }
   return wanted - needs.all();
-}
-
-void expect_fits(const DeviceMemory& memory, const DeviceNeeds& needs, std::int64_t pool) {
-  if (pool <= memory.free - needs.all()) return;
-  fail(
-      "memory: weights {}, KV pool {} and steps {} do not fit the {} that are free of the GPU's {}: expected a smaller "
-      "context (--ctx-size), max_sequences (--parallel), kv_memory (--kv-cache-memory, --gpu-memory-utilization) or "
-      "piece, or quantized weights (--weights)",
-      shown(needs.weights), shown(pool), shown(needs.workspace + needs.scratch), shown(memory.free),
-      shown(memory.total));
 }
 
 }  // namespace precis

@@ -11,20 +11,25 @@ namespace precis {
 // Bytes that an engine takes beside its KV pool.
 struct DeviceNeeds {
   std::int64_t weights = 0;
+  std::int64_t mapped = 0;     // of these, in files that the system may drop from memory and read again
   std::int64_t workspace = 0;  // of steps, as the decoder allocates it
   std::int64_t scratch = 0;    // what operations may take for themselves, at most
+  std::int64_t overhead = 0;   // of a device: Device::overhead(); on a host the program itself and its tokenizer
 
-  std::int64_t all() const { return weights + workspace + scratch; }
+  // What is allocated.
+  std::int64_t all() const { return weights - mapped + workspace + scratch; }
+  // What is held in all.
+  std::int64_t total() const { return all() + mapped + overhead; }
 };
 
 // What operations take while they compute steps of so many rows, at most: activations as products take them, an MLP's
 // products that do not stay in a kernel, K and V of 8 bits as prompts read them, and what depends on no size.
 std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t rows);
 
+// The same of a host's backends: rows as products take them, as floats where they are `exact`.
+std::int64_t host_scratch_bytes(const ModelSpec& spec, bool exact, std::int64_t rows);
+
 // Bytes for the pool so that the engine takes `share` of the memory in all. Throws Error when nothing is left for it.
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs);
-
-// Throws Error when needs and pool are more than is free: what of each, and what to make smaller.
-void expect_fits(const DeviceMemory& memory, const DeviceNeeds& needs, std::int64_t pool);
 
 }  // namespace precis

@@ -45,6 +45,9 @@ std::string Engine::device() const {
 MemoryReport Engine::memory() const {
   return thread_->memory();
 }
+std::optional<DeviceUse> Engine::device_use() const {
+  return thread_->device_use();
+}
 void Engine::clear_prefix_cache() {
   thread_->clear_prefix_cache();
 }

@@ -78,7 +78,7 @@ class EngineThread::SessionKv {
     if (!engine_.lost_.empty()) throw Error(engine_.lost_);
   }
   SessionShape shape_of(const SessionHead& head) const {
-    return {engine_.spec_, engine_.geometry_, engine_.plan_, head.tokens, head.lowest, head.summarised};
+    return {engine_.spec_, engine_.geometry_, engine_.plan_.kv(), head.tokens, head.lowest, head.summarised};
   }
 
   void share_here(SessionHead& head) {
@@ -189,20 +189,21 @@ void EngineThread::expect_belongs(const SessionHead& head) {
   expect_equal(head.fingerprint, fingerprint());
   const std::int64_t complete = spec_.chunk.complete(head.tokens);
   if (head.tokens > context()) fail("tokens: {}, expected at most the context's {}", head.tokens, context());
-  if (head.lowest > head.tokens || plan_.lowest_restart(head.lowest) != head.lowest) {
+  if (head.lowest > head.tokens || plan_.kv().lowest_restart(head.lowest) != head.lowest) {
     fail("lowest restart: {}, no place where one of {} tokens can set in", head.lowest, head.tokens);
   }
-  if (head.summarised > complete || head.summarised < plan_.summaries_due(head.tokens)) {
+  if (head.summarised > complete || head.summarised < plan_.kv().summaries_due(head.tokens)) {
     fail("summarised chunks: {} of {}, expected at least {}", head.summarised, complete,
-         plan_.summaries_due(head.tokens));
+         plan_.kv().summaries_due(head.tokens));
   }
-  if (complete - head.summarised > scheduling_.summary_delay) {
+  if (complete - head.summarised > plan_.scheduling().summary_delay) {
     fail("it owes the summaries of {} chunks, expected at most summary_delay, {}", complete - head.summarised,
-         scheduling_.summary_delay);
+         plan_.scheduling().summary_delay);
   }
   const auto odd = std::ranges::find_if(head.ids, [&](std::int32_t id) { return id < 0 || id >= spec_.embeddings; });
   if (odd != head.ids.end()) fail("ids: {}, expected ids from 0 to {}", *odd, spec_.embeddings - 1);
-  if (head.tokens > 0 && !scheduling_.prefix_cache) fail("prefix_cache: off, expected on: there K and V are kept");
+  if (head.tokens > 0 && !plan_.scheduling().prefix_cache)
+    fail("prefix_cache: off, expected on: there K and V are kept");
 }
 
 SessionInfo EngineThread::save_session(const std::filesystem::path& file, std::span<const std::int32_t> ids,
@@ -244,7 +245,7 @@ LoadedSession EngineThread::load_session(const std::filesystem::path& file) {
   SessionKv kv(*this);
   within(file.string(), [&] {
     expect_belongs(head);
-    const SessionShape shape(spec_, geometry_, plan_, head.tokens, head.lowest, head.summarised);
+    const SessionShape shape(spec_, geometry_, plan_.kv(), head.tokens, head.lowest, head.summarised);
     const std::int64_t expected = head.tokens > 0 ? shape.bytes() : 0;
     if (reader.data_bytes() != expected) fail("{} bytes of K and V, expected {}", reader.data_bytes(), expected);
   });

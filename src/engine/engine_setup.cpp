@@ -12,9 +12,6 @@
 namespace precis {
 namespace {
 
-// Entries are counted in 32 bits on devices, and up to 4 summaries may follow each token.
-constexpr std::int64_t most_tokens = std::int64_t{1} << 28;
-
 void expect(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) fail("{}: {}, expected an integer from {} to {}", name, value, low, high);
 }
@@ -36,9 +33,10 @@ PageCounts pages_in(std::int64_t bytes, const KvGeometry& geometry, const PageCo
 void validate(const EngineOptions& options) {
   expect("threads", options.threads, 0, 1024);
   expect("context", options.context, 0, most_tokens);
-  expect("max_sequences", options.max_sequences, 1, 4096);
+  expect("max_sequences", options.max_sequences, 1, most_parallel);
   expect("piece", options.piece, 1, 1 << 16);
   expect("kv_memory", options.kv_memory, 0, std::int64_t{1} << 50);
+  expect("memory_budget", options.memory_budget, 0, std::int64_t{1} << 50);
   expect("page_entries", options.page_entries, 1, 4096);
   expect("prefix_cache_memory", options.prefix_cache_memory, 0, std::int64_t{1} << 50);
   expect("prefix_distance", options.prefix_distance, 0, most_tokens);
@@ -56,6 +54,12 @@ void validate(const EngineOptions& options) {
     fail("gpu_memory_utilization: {:g}, expected a number above 0 and up to 1, or 0 (not used)", share);
   }
   if (share > 0 && options.kv_memory > 0) fail("gpu_memory_utilization: not with kv_memory, expected one of the two");
+}
+
+BackendOptions backend_options(const EngineOptions& options) {
+  return {.threads = options.threads,
+          .exact_activations = computes_exactly(options),
+          .deterministic = options.deterministic};
 }
 
 bool computes_exactly(const EngineOptions& options) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "backend/factory.h"
 #include "base/json.h"
 #include "memory/kv_plan.h"
 #include "precis/engine_options.h"
@@ -11,8 +12,16 @@
 
 namespace precis {
 
+// Of a context, and of one option that counts tokens. Entries are counted in 32 bits on devices, and up to 4 summaries
+// may follow each token.
+constexpr std::int64_t most_tokens = std::int64_t{1} << 28;
+// Sequences at once.
+constexpr std::int64_t most_parallel = 4096;
+
 // Throws Error that names the option when a value is outside its range.
 void validate(const EngineOptions& options);
+
+BackendOptions backend_options(const EngineOptions& options);
 
 // Whether activations stay floats. Throws Error when `compute` is unknown.
 bool computes_exactly(const EngineOptions& options);

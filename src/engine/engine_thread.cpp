@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "device/device_lost.h"
+#include "device/host_memory.h"
 #include "engine/engine_setup.h"
 #include "engine/fingerprint.h"
 
@@ -36,87 +37,60 @@ void Inbox::wake() {
 }
 
 std::unique_ptr<Device> open_device(const EngineOptions& options) {
-  return open_backend(options.backend, {.threads = options.threads,
-                                        .exact_activations = computes_exactly(options),
-                                        .deterministic = options.deterministic});
+  return open_backend(options.backend, backend_options(options));
 }
 
 EngineThread::EngineThread(const EngineOptions& options, const OpenDevice& open)
     : files_((validate(options), options)),
-      spec_(files_.read_spec()),
       default_sampling_(files_.default_sampling()),
-      piece_(options.piece),
-      device_(open(options)),
-      esa_(files_.open_esa(spec_, device_->ops().selects())),
-      geometry_(kv_geometry(options, spec_)),
-      plan_(spec_, geometry_, options.summary_delay) {
-  SchedulerOptions& scheduling = scheduling_;
-  scheduling = scheduler_options(options);
-  // Where layers select, what a row computes depends on the piece that it is part of, on any device.
-  scheduling.deterministic = device_->goes_by_decoded() || (options.deterministic && spec_.esa);
-  const std::int64_t rows = max_step_rows(scheduling, spec_.chunk);
-  const std::optional<DeviceMemory> memory = device_->memory();
-  decoder_.emplace(spec_, weights_, geometry_, *device_,
-                   StepLimits{rows, options.max_sequences, wanted_context(options, spec_)});
-  DeviceNeeds needs;
-  if (memory)
-    needs = {files_.weight_bytes(spec_), decoder_->workspace_bytes(), scratch_bytes(spec_, geometry_.type, rows)};
-  if (esa_) {
-    const std::int64_t numbers = 2 * spec_.layers * esa_->dim * esa_->length;
-    needs.weights += numbers * std::int64_t{sizeof(float)};
-  }
-  const PoolSize size = size_pool(options, spec_, geometry_, plan_, kv_memory(options, memory, needs));
-  if (memory) expect_fits(*memory, needs, geometry_.device_bytes(size.pages));
-  allocate_pool(options, size.pages);
+      device_((files_.read_spec(), open(options))),  // what is wrong with the model is said at once
+      opening_(make_opening_plan(options, files_, traits_of(*device_), device_->memory())),
+      plan_(*opening_.plan),
+      spec_(plan_.spec()),
+      geometry_(plan_.geometry()) {
+  std::optional<EsaCalibration> esa;
+  if (spec_.esa) esa = files_.open_esa(spec_);
+  decoder_.emplace(spec_, weights_, geometry_, *device_, plan_.limits());
+  allocate_pool();
   text_ = files_.open_text();
   weights_ = files_.load(spec_, *device_);  // what takes longest comes after what may be refused
-  if (esa_) add_esa(weights_, *esa_, *device_);
-  fingerprint_ = settings_fingerprint(options, spec_, geometry_, scheduling, device_->description(), esa_);
-  esa_.reset();
+  if (esa) add_esa(weights_, *esa, *device_);
+  give_back_freed_memory();  // of reading and quantizing
+  fingerprint_ = settings_fingerprint(options, spec_, geometry_, plan_.scheduling(), device_->description(), esa);
   costs_.emplace(spec_, geometry_, weight_reads(weights_, spec_));
-  scheduling.prefix_budget = prefix_budget(options, geometry_);
-  scheduler_.emplace(scheduling, spec_, plan_, *pages_);
-  job_context_.emplace(JobContext{text_ ? &text_->tokenizer() : nullptr, plan_, spec_.end_ids, size.context});
+  scheduler_.emplace(plan_.scheduling(), spec_, plan_.kv(), *pages_);
+  job_context_.emplace(
+      JobContext{text_ ? &text_->tokenizer() : nullptr, plan_.kv(), spec_.end_ids, opening_.pool.context});
+  const PageCounts& pages = opening_.pool.pages;
   memory_ = {.weight_bytes = weights_.bytes,
              .weight_formats = named_formats(weights_.bytes_of_format),
              .workspace_bytes = decoder_->workspace_bytes(),
-             .pool_bytes = geometry_.device_bytes(size.pages),
+             .pool_bytes = geometry_.device_bytes(pages),
              .page_bytes = geometry_.page_bytes(),
-             .pages = size.pages.near,
-             .pages_used = 0,
+             .pages = pages.near,
              .far_bytes = far_.bytes(),
-             .far_page_bytes = size.pages.far > 0 ? geometry_.far_page_bytes() : 0,
-             .far_pages = size.pages.far,
-             .far_pages_used = 0,
-             .cached_prefixes = 0,
-             .cached_bytes = 0};
+             .far_page_bytes = pages.far > 0 ? geometry_.far_page_bytes() : 0,
+             .far_pages = pages.far,
+             .largest_context = opening_.largest_context};
   log().info("{}: {} layers, weights {}, KV pool {} ({} pages) and {} far ({} pages) for a context of {} tokens, on {}",
              spec_.family, spec_.layers, shown_bytes(static_cast<double>(weights_.bytes)),
-             shown_bytes(static_cast<double>(memory_.pool_bytes)), size.pages.near,
-             shown_bytes(static_cast<double>(far_.bytes())), size.pages.far, size.context, device_->description());
+             shown_bytes(static_cast<double>(memory_.pool_bytes)), pages.near,
+             shown_bytes(static_cast<double>(far_.bytes())), pages.far, opening_.pool.context, device_->description());
   thread_ = std::thread([this] { run(); });
 }
 
-void EngineThread::allocate_pool(const EngineOptions& options, const PageCounts& pages) {
+void EngineThread::allocate_pool() {
+  const PageCounts& pages = opening_.pool.pages;
   pages_.emplace(pages.near, pages.far);
   pool_ = device_->allocate(pages.near * geometry_.page_bytes());
   kv_ = {.near = pool_.as(), .pages = pages};
   if (pages.far == 0) return;
   const PageCounts far{0, pages.far};
-  far_ =
-      within("kv_offload", [&] { return device_->allocate_far(geometry_.far_bytes(far), options.kv_offload.value()); });
+  const std::filesystem::path& file = plan_.options().kv_offload.value();
+  far_ = within("kv_offload", [&] { return device_->allocate_far(geometry_.far_bytes(far), file); });
   short_keys_ = device_->allocate(geometry_.device_bytes(far));
   kv_.far = far_.as();
   kv_.short_keys = short_keys_.as();
-}
-
-std::int64_t EngineThread::kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
-                                     const DeviceNeeds& needs) const {
-  if (options.gpu_memory_utilization == 0) return options.kv_memory;
-  if (!memory) {
-    fail("gpu_memory_utilization: {} has no memory of its own, expected the cuda backend", device_->description());
-  }
-  return pool_share(options.gpu_memory_utilization, *memory, needs);
 }
 
 EngineThread::~EngineThread() {
@@ -176,6 +150,14 @@ void EngineThread::clear_prefix_cache() {
   const std::lock_guard lock(inbox_->mutex);
   inbox_->clear_cache = true;
   inbox_->changed.notify_one();
+}
+
+std::optional<DeviceUse> EngineThread::device_use() {
+  std::optional<DeviceUse> use;
+  between_steps([&] {
+    if (const auto memory = device_->memory()) use = {memory->total, memory->total - memory->free};
+  });
+  return use;
 }
 
 MemoryReport EngineThread::memory() const {

@@ -17,7 +17,7 @@
 
 #include "device/device.h"
 #include "device/device_lost.h"
-#include "engine/device_budget.h"
+#include "engine/engine_plan.h"
 #include "engine/job.h"
 #include "engine/model_files.h"
 #include "memory/cost_plan.h"
@@ -55,6 +55,7 @@ class EngineThread {
   std::vector<Stream> submit(std::vector<Request> requests);
   void clear_prefix_cache();
   MemoryReport memory() const;
+  std::optional<DeviceUse> device_use();
   // See Engine.
   SessionInfo save_session(const std::filesystem::path& file, std::span<const std::int32_t> ids, std::string_view note);
   LoadedSession load_session(const std::filesystem::path& file);
@@ -67,7 +68,7 @@ class EngineThread {
   // Ids below this one may be in a prompt.
   std::int64_t prompt_vocabulary() const { return spec_.summary ? spec_.summary->first_id : spec_.embeddings; }
   const CostPlan& costs() const { return *costs_; }
-  std::int64_t piece() const { return piece_; }
+  std::int64_t piece() const { return plan_.options().piece; }
   const Device& device() const { return *device_; }
 
  private:
@@ -92,10 +93,7 @@ class EngineThread {
   // Throws Error when a session of this head does not belong to this engine.
   void expect_belongs(const SessionHead& head);
 
-  void allocate_pool(const EngineOptions& options, const PageCounts& pages);
-  // Bytes for the KV pool, as size_pool() takes them.
-  std::int64_t kv_memory(const EngineOptions& options, const std::optional<DeviceMemory>& memory,
-                         const DeviceNeeds& needs) const;
+  void allocate_pool();
   void check(const Request& request) const;
   void run();
   // Takes what the inbox holds. Waits for something while there is nothing to do. False: stop.
@@ -127,19 +125,17 @@ class EngineThread {
   void publish_memory();
 
   ModelFiles files_;
-  ModelSpec spec_;
-  std::optional<TextCodec> text_;  // none: the model has no tokenizer
   SamplingOptions default_sampling_;
-  std::int64_t piece_;
   std::unique_ptr<Device> device_;
-  std::optional<EsaCalibration> esa_;  // until it is on the device
+  OpeningPlan opening_;
+  const EnginePlan& plan_;
+  const ModelSpec& spec_;
+  const KvGeometry& geometry_;
+  std::optional<TextCodec> text_;  // none: the model has no tokenizer
   Weights weights_;
-  KvGeometry geometry_;
-  KvPlan plan_;
   std::optional<CostPlan> costs_;
   std::once_flag hashed_weights_;
   Fingerprint fingerprint_;  // complete once the weights are hashed
-  SchedulerOptions scheduling_;
   std::optional<JobContext> job_context_;
   std::optional<PagePool> pages_;
   Buffer pool_;        // near pages

@@ -1,5 +1,6 @@
 #include "precis/quantize.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_writer.h"
 #include "engine/calibration_text.h"
+#include "engine/format_search.h"
 #include "families/families.h"
 #include "model/quantizer.h"
 #include "model/weight_names.h"
@@ -53,6 +55,13 @@ Item make_item(const Checkpoint& checkpoint, const Quantizer& quantizer, const E
   return item;
 }
 
+// "model.layers.3.self_attn.q_proj.weight" -> "q_proj"
+std::string kind_of(const std::string& name) {
+  const std::size_t end = name.rfind('.');
+  const std::size_t begin = name.rfind('.', end - 1);
+  return name.substr(begin + 1, end - begin - 1);
+}
+
 // Files that say how text becomes ids and how to generate; what describes the plain weights stays behind.
 bool is_copied(const std::string& name) {
   for (const std::string_view known : {"generation_config.json", "tokenizer.json", "tokenizer.model",
@@ -82,14 +91,28 @@ class Quantization {
     if (spec_.quantized) {
       fail("{}: quantized to {} already, expected plain weights", options.model.string(), name_of(*spec_.quantized));
     }
-    quantizer_.emplace(*format, options.threads);
-    plan();
-    if (!options.calibration.empty()) prepare_calibration();
+    format_ = *format;
+    if (options.bits) check_bits();
+    if (!options.calibration.empty()) cut_text();
   }
 
   QuantizeReport run() {
     AtomicFolder folder(options_.output);
+    FormatChoice choice;
+    if (options_.bits) {
+      auto found = find_formats(checkpoint_, spec_, *device_, options_.threads, windows_, *options_.bits,
+                                [&] { return proceed(); });
+      if (!found) {
+        report_.stopped = true;
+        return std::move(report_);
+      }
+      choice = std::move(found->choice);
+      report_.expected_cost = found->cost;
+    }
+    quantizer_.emplace(format_, options_.threads, std::move(choice));
+    plan();
     expect_room(folder.inside());
+    if (!windows_.empty()) calibrator_.emplace(checkpoint_, spec_, *quantizer_, *device_, std::move(windows_));
     for (std::size_t index = 0; index < shards_.size(); ++index) {
       if (!write_shard(folder.inside() / report_.files[index], shards_[index])) {
         report_.stopped = true;
@@ -107,6 +130,8 @@ class Quantization {
   void plan() {
     std::map<std::string, std::int64_t> bytes_by_type;
     std::int64_t shard_bytes = 0;
+    std::int64_t weights = 0;  // of quantized matrices, and the bytes that they take
+    std::int64_t weight_bytes = 0;
     for (const ExpectedTensor& tensor : expected_tensors(spec_)) {
       Item item = make_item(checkpoint_, *quantizer_, tensor);
       if (!item.format && item.shape.size() == 2) report_.plain.push_back(item.name);
@@ -118,8 +143,14 @@ class Quantization {
       report_.bytes += item.bytes;
       report_.bytes_before += checkpoint_.tensor(item.name).view.bytes();
       bytes_by_type[item.kind] += item.bytes;
+      if (item.format) {
+        weights += item.shape[0] * item.shape[1];
+        weight_bytes += item.bytes;
+        count_kind(item);
+      }
       shards_.back().push_back(std::move(item));
     }
+    if (weights > 0) report_.bits = 8 * static_cast<double>(weight_bytes) / static_cast<double>(weights);
     report_.bytes_by_type.assign(bytes_by_type.begin(), bytes_by_type.end());
     report_.left_out = unused_tensors(checkpoint_, spec_);
     for (std::size_t index = 1; index <= shards_.size(); ++index) {
@@ -129,16 +160,36 @@ class Quantization {
     }
   }
 
-  void prepare_calibration() {
+  void count_kind(const Item& item) {
+    const std::string kind = kind_of(item.name);
+    auto found = std::find_if(report_.kinds.begin(), report_.kinds.end(),
+                              [&](const MatrixKind& known) { return known.name == kind; });
+    if (found == report_.kinds.end()) found = report_.kinds.insert(found, {.name = kind});
+    ++found->matrices;
+    if (item.format == WeightFormat::q8) ++found->eight_bits;
+  }
+
+  void check_bits() const {
+    const double least = bits_of(WeightFormat::q4);
+    const double most = bits_of(WeightFormat::q8);
+    if (format_ != WeightFormat::q4) fail("bits: {}, which q4 alone can choose by, expected none", *options_.bits);
+    if (!(*options_.bits >= least && *options_.bits <= most)) {
+      fail("bits: {}, expected a number from {} to {}", *options_.bits, least, most);
+    }
+    if (options_.calibration.empty()) {
+      fail("bits: {}, expected calibration text to measure on which matrices keep eight bits", *options_.bits);
+    }
+  }
+
+  void cut_text() {
     if (options_.calibration_tokens < 1) {
       fail("calibration_tokens: {}, expected at least 1", options_.calibration_tokens);
     }
-    TextWindows windows = cut_calibration_text(TextCodec(options_.model), options_.calibration, spec_.context,
-                                               options_.calibration_tokens);
-    for (const auto& window : windows) report_.calibrated += static_cast<std::int64_t>(window.size());
+    windows_ = cut_calibration_text(TextCodec(options_.model), options_.calibration, spec_.context,
+                                    options_.calibration_tokens);
+    for (const auto& window : windows_) report_.calibrated += static_cast<std::int64_t>(window.size());
     // Weights are rounded on the CPU; the moments of their inputs are summed in floats.
     device_ = open_backend("cpu", {.threads = options_.threads});
-    calibrator_.emplace(checkpoint_, spec_, *quantizer_, *device_, std::move(windows));
   }
 
   void expect_room(const std::filesystem::path& folder) const {
@@ -227,6 +278,8 @@ class Quantization {
   const QuantizeOptions& options_;
   Checkpoint checkpoint_;
   ModelSpec spec_;
+  WeightFormat format_ = WeightFormat::q8;
+  TextWindows windows_;  // of calibration, until the calibrator has them
   std::optional<Quantizer> quantizer_;
   std::unique_ptr<Device> device_;             // for calibration
   std::optional<Calibrator> calibrator_;       // where there are texts

@@ -78,29 +78,40 @@ std::vector<float> read_rows(const SafetensorsFile& file, const std::string& nam
   return values;
 }
 
-void check_belongs(const SafetensorsFile& file, const EsaModel& model) {
+void check_format(const SafetensorsFile& file) {
   if (const std::string& format = field(file, "format"); format != format_name) {
     fail("__metadata__.format: '{}', expected {}", printable(format), format_name);
   }
   if (const std::string& version = field(file, "version"); version != format_version) {
     fail("__metadata__.version: '{}', expected {}", printable(version), format_version);
   }
-  if (const std::string& hash = field(file, "model_hash"); hash != model.hash) {
-    fail("__metadata__.model_hash: '{}', expected {}: fitted for another model", printable(hash), model.hash);
+}
+
+// Rows of each projection that the file has, and those that are wanted of them.
+struct EsaRows {
+  std::int64_t all;
+  std::int64_t wanted;
+};
+
+EsaRows rows_of(const SafetensorsFile& file, std::int64_t length, std::int64_t wanted) {
+  const std::int64_t dim = count_field(file, "dim", std::min(length, largest_length));
+  const std::int64_t rows = wanted == 0 ? dim : wanted;
+  if (rows < 1 || rows > dim) fail("{} rows of each projection, expected {} of them", dim, rows);
+  if (dim == length && rows < dim) {
+    fail("{} rows of each projection, as many as columns, are the identity: {} of them make no calibration", dim, rows);
   }
+  return {dim, rows};
 }
 
 EsaCalibration read(const std::filesystem::path& path, const EsaModel& model, std::int64_t wanted) {
   const SafetensorsFile file(path);
-  check_belongs(file, model);
-  EsaCalibration calibration;
-  const std::int64_t dim = count_field(file, "dim", std::min(model.length, largest_length));
-  const std::int64_t rows = wanted == 0 ? dim : wanted;
-  if (rows < 1 || rows > dim) fail("{} rows of each projection, expected {} of them", dim, rows);
-  if (dim == model.length && rows < dim) {
-    fail("{} rows of each projection, as many as columns, are the identity: {} of them make no calibration", dim, rows);
+  check_format(file);
+  if (const std::string& hash = field(file, "model_hash"); hash != model.hash) {
+    fail("__metadata__.model_hash: '{}', expected {}: fitted for another model", printable(hash), model.hash);
   }
-  calibration.dim = rows;
+  EsaCalibration calibration;
+  const EsaRows rows = rows_of(file, model.length, wanted);
+  calibration.dim = rows.wanted;
   calibration.length = model.length;
   calibration.tokens = count_field(file, "tokens", std::int64_t{1} << 62);
   calibration.text_hash = field(file, "text_hash");
@@ -110,8 +121,8 @@ EsaCalibration read(const std::filesystem::path& path, const EsaModel& model, st
     fail("{} tensors, expected {}, two for each of {} layers", file.names().size(), 2 * layers, layers);
   }
   for (std::size_t layer = 0; layer < layers; ++layer) {
-    calibration.layers.push_back({read_rows(file, query_name(layer), dim, model.length, rows),
-                                  read_rows(file, key_name(layer), dim, model.length, rows)});
+    calibration.layers.push_back({read_rows(file, query_name(layer), rows.all, model.length, rows.wanted),
+                                  read_rows(file, key_name(layer), rows.all, model.length, rows.wanted)});
   }
   return calibration;
 }
@@ -178,6 +189,14 @@ void write_esa_file(const std::filesystem::path& path, const EsaCalibration& cal
 
 EsaCalibration read_esa_file(const std::filesystem::path& path, const EsaModel& model, std::int64_t dim) {
   return within(path.string(), [&] { return read(path, model, dim); });
+}
+
+std::int64_t read_esa_dim(const std::filesystem::path& path, std::int64_t length, std::int64_t dim) {
+  return within(path.string(), [&] {
+    const SafetensorsFile file(path);
+    check_format(file);
+    return rows_of(file, length, dim).wanted;
+  });
 }
 
 }  // namespace precis

@@ -51,4 +51,7 @@ void write_esa_file(const std::filesystem::path& path, const EsaCalibration& cal
 // the file is none of these, belongs to another model or has fewer rows.
 EsaCalibration read_esa_file(const std::filesystem::path& path, const EsaModel& model, std::int64_t dim);
 
+// EsaCalibration::dim of the same, from the file's header: whether it is for this model is not asked.
+std::int64_t read_esa_dim(const std::filesystem::path& path, std::int64_t length, std::int64_t dim);
+
 }  // namespace precis

@@ -114,6 +114,7 @@ KvReport KvPlan::report(std::int64_t tokens, const SequenceKv* held) const {
   };
   for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
     KvKind& text = kinds[rule(group).sight == Sight::full ? 0 : 1];
+    text.far |= geometry_.groups[group].text_pages == PageKind::far;
     add(text, geometry_.groups[group].text_pages, kept_from(group, tokens).text_from, tokens,
         held != nullptr ? &held->text(group) : nullptr);
     if (!keeps_summaries(rule(group))) continue;
@@ -125,7 +126,8 @@ KvReport KvPlan::report(std::int64_t tokens, const SequenceKv* held) const {
   const bool selects[] = {spec_.esa.has_value(), false, spec_.esa && spec_.esa->summaries};
   for (KvKind& kind : kinds) {
     if (kind.layers == 0) continue;
-    kind.entry_bytes = geometry_.entry_bytes() + (selects[&kind - kinds.data()] ? geometry_.short_bytes() : 0);
+    kind.short_bytes = selects[&kind - kinds.data()] ? geometry_.short_bytes() : 0;
+    kind.entry_bytes = geometry_.entry_bytes() + kind.short_bytes;
     report.formula_bytes += kind.entries * kind.entry_bytes;
     report.kinds.push_back(kind);
   }

@@ -21,7 +21,8 @@ Decoder::Decoder(const ModelSpec& spec, const Weights& weights, const KvGeometry
       ops_(device.ops()),
       places_(static_cast<std::size_t>(spec.layers)),
       rope_(make_rope_table(spec.rope, spec.head_dim)),
-      work_(std::make_unique<Workspace>(spec, geometry, device, limits)),
+      work_(std::make_unique<Workspace>(spec, geometry, device.ops().runs_asynchronously(), limits,
+                                        [&device](std::int64_t bytes) { return device.allocate(bytes); })),
       inputs_(std::make_unique<DeviceInputs>(device)),
       launched_(work_->results.size()) {
   for (std::size_t group = 0; group < geometry.groups.size(); ++group) {

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/thread_pool.h"
 #include "device/host_arena.h"
@@ -21,14 +23,19 @@ using RowWriter = std::function<void(std::span<const float> row, std::byte* valu
 // as it is. By its role in the network and its size alone, so that files and loading agree.
 std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view name, std::int64_t inputs);
 
+// Formats of single matrices by name, in place of what their role says.
+using FormatChoice = std::map<std::string, WeightFormat, std::less<>>;
+
 class Quantizer {
  public:
   // `wanted`: q8 or q4. `threads`: as ThreadPool counts them.
-  Quantizer(WeightFormat wanted, int threads) : wanted_(wanted), pool_(threads) {}
+  Quantizer(WeightFormat wanted, int threads, FormatChoice choice = {})
+      : wanted_(wanted), choice_(std::move(choice)), pool_(threads) {}
 
-  // As quantized_as().
+  // What was chosen for the matrix; of others as quantized_as().
   std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const {
-    return quantized_as(wanted_, name, inputs);
+    const auto chosen = choice_.find(name);
+    return chosen == choice_.end() ? quantized_as(wanted_, name, inputs) : chosen->second;
   }
 
   // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows;
@@ -38,6 +45,7 @@ class Quantizer {
 
  private:
   WeightFormat wanted_;
+  FormatChoice choice_;
   ThreadPool pool_;
   HostArena memory_;
 };

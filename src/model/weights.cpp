@@ -20,6 +20,8 @@ class Loader {
     weights_.final_norm = vector("model.norm.weight", spec_.hidden);
     weights_.head = spec_.tied_head ? weights_.embedding : matrix("lm_head.weight", spec_.embeddings, spec_.hidden);
     weights_.head.outputs = spec_.vocabulary;
+    // Once more: reading a neighbour has brought parts of them back.
+    for (const std::string& name : copied_) source_.release(name);
     return std::move(weights_);
   }
 
@@ -76,6 +78,7 @@ class Loader {
     if (!format) return matrix;
     StoredMatrix quantized = quantizer_->quantize(name, matrix, *format);
     source_.release(name);
+    copied_.push_back(name);
     return quantized;
   }
 
@@ -84,6 +87,7 @@ class Loader {
     if (!tensor) fail("{}: no such tensor, expected shape [{}]", name, size);
     expect_shape(name, tensor->view, {{"size", size}});
     auto values = std::make_shared<const std::vector<float>>(to_floats(name, tensor->view));
+    copied_.push_back(name);
     HostTensor floats{{reinterpret_cast<const std::byte*>(values->data()), DType::f32, {size}}, values};
     return static_cast<const float*>(keep(floats, WeightFormat::f32));
   }
@@ -99,6 +103,7 @@ class Loader {
   const ModelSpec& spec_;
   Device& device_;
   Quantizer* quantizer_;
+  std::vector<std::string> copied_;  // tensors that the weights do not refer to
   Weights weights_;
 };
 

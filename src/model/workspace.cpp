@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "device/host_memory.h"
 #include "device/ops.h"
 
 namespace precis {
@@ -20,10 +21,10 @@ std::int64_t logit_rows(const ModelSpec& spec, bool runs_asynchronously) {
 }  // namespace
 
 template <typename T>
-T* Workspace::make(Device& device, std::int64_t rows, std::int64_t width) {
+T* Workspace::make(const Allocate& allocate, std::int64_t rows, std::int64_t width) {
   const std::int64_t bytes =
       checked_mul(checked_mul(rows, width, "workspace"), static_cast<std::int64_t>(sizeof(T)), "workspace");
-  buffers_.push_back(device.allocate(bytes));
+  buffers_.push_back(allocate(bytes));
   bytes_ += bytes;
   return buffers_.back().as<T>();
 }
@@ -35,39 +36,59 @@ std::int64_t picked_pages(const ModelSpec& spec, const StepLimits& limits, std::
   return limits.sequences * ((none + page_entries - 1) / page_entries + 1) + rows / page_entries + 1;
 }
 
-Workspace::Workspace(const ModelSpec& spec, const KvGeometry& geometry, Device& device, const StepLimits& limits)
-    : max_rows(limits.rows),
-      max_logit_rows(std::min(logit_rows(spec, device.ops().runs_asynchronously()), limits.rows)) {
+Workspace::Workspace(const ModelSpec& spec, const KvGeometry& geometry, bool runs_asynchronously,
+                     const StepLimits& limits, const Allocate& allocate)
+    : max_rows(limits.rows), max_logit_rows(std::min(logit_rows(spec, runs_asynchronously), limits.rows)) {
   const std::int64_t rows = limits.rows;
   const bool blends = spec.summary && spec.summary->own_projections && spec.summary->mix != 1;
-  x = make<float>(device, rows, spec.hidden);
-  normed = make<float>(device, rows, spec.hidden);
-  qkv = make<float>(device, rows, spec.qkv_width());
-  own_qkv = blends ? make<float>(device, rows, spec.qkv_width()) : nullptr;
-  attended = make<float>(device, rows, spec.heads * spec.head_dim);
-  gated = make<float>(device, rows, spec.ffn);
-  rotation = make<float>(device, rows, spec.head_dim);
-  results.resize(device.ops().runs_asynchronously() ? 2 : 1);
+  x = make<float>(allocate, rows, spec.hidden);
+  normed = make<float>(allocate, rows, spec.hidden);
+  qkv = make<float>(allocate, rows, spec.qkv_width());
+  own_qkv = blends ? make<float>(allocate, rows, spec.qkv_width()) : nullptr;
+  attended = make<float>(allocate, rows, spec.heads * spec.head_dim);
+  gated = make<float>(allocate, rows, spec.ffn);
+  rotation = make<float>(allocate, rows, spec.head_dim);
+  results.resize(runs_asynchronously ? 2 : 1);
   const std::int64_t best_bytes = (max_logit_rows * std::int64_t{sizeof(std::int32_t)} + 15) / 16 * 16;
   for (StepResults& of : results) {
-    of.logits = make<float>(device, max_logit_rows, spec.vocabulary);
-    auto* choices = make<std::byte>(device, 1, best_bytes + max_logit_rows * std::int64_t{sizeof(RowDraw)});
+    of.logits = make<float>(allocate, max_logit_rows, spec.vocabulary);
+    auto* choices = make<std::byte>(allocate, 1, best_bytes + max_logit_rows * std::int64_t{sizeof(RowDraw)});
     of.best = reinterpret_cast<std::int32_t*>(choices);
-    of.draws = reinterpret_cast<RowDraw*>(choices + best_bytes);
+    of.draws =
+        reinterpret_cast<RowDraw*>(reinterpret_cast<std::uintptr_t>(choices) + static_cast<std::uintptr_t>(best_bytes));
   }
-  frequencies = make<float>(device, 1, spec.head_dim / 2);
+  frequencies = make<float>(allocate, 1, spec.head_dim / 2);
   if (!spec.esa) return;
-  query_sums = make<float>(device, rows, spec.kv_heads * spec.head_dim);
-  plain_keys = make<float>(device, rows, spec.kv_heads * spec.head_dim);
-  short_q = make<float>(device, rows, spec.esa->dim);
-  short_k = make<float>(device, rows, spec.esa->dim);
+  query_sums = make<float>(allocate, rows, spec.kv_heads * spec.head_dim);
+  plain_keys = make<float>(allocate, rows, spec.kv_heads * spec.head_dim);
+  short_q = make<float>(allocate, rows, spec.esa->dim);
+  short_k = make<float>(allocate, rows, spec.esa->dim);
   const bool fixed = spec.esa->positions == EsaPositions::fixed;
-  if (fixed) picked_q = make<float>(device, rows, spec.heads * spec.head_dim);
+  if (fixed) picked_q = make<float>(allocate, rows, spec.heads * spec.head_dim);
   const bool turns = spec.esa->positions != EsaPositions::absolute;
-  if (turns) rotations = make<float>(device, limits.positions, spec.head_dim);
+  if (turns) rotations = make<float>(allocate, limits.positions, spec.head_dim);
   const std::int64_t pages = picked_pages(spec, limits, geometry.page_entries);
-  picked_list = make<std::int32_t>(device, pages, geometry.page_entries);
-  picked = make<std::byte>(device, pages, geometry.picked_view(nullptr).page_bytes);
+  picked_list = make<std::int32_t>(allocate, pages, geometry.page_entries);
+  picked = make<std::byte>(allocate, pages, geometry.picked_view(nullptr).page_bytes);
+}
+
+std::int64_t workspace_bytes(const ModelSpec& spec, const KvGeometry& geometry, bool runs_asynchronously,
+                             const StepLimits& limits) {
+  const auto nowhere = [](std::int64_t bytes) { return Buffer(nullptr, bytes); };
+  return Workspace(spec, geometry, runs_asynchronously, limits, nowhere).bytes();
+}
+
+std::int64_t held_workspace_bytes(const ModelSpec& spec, const KvGeometry& geometry, const StepLimits& limits) {
+  std::int64_t held = 0;
+  const auto count = [&](std::int64_t bytes) {
+    held += held_host_bytes(bytes);
+    return Buffer(nullptr, bytes);
+  };
+  const Workspace work(spec, geometry, false, limits, count);
+  const std::int64_t row = spec.vocabulary * std::int64_t{sizeof(float)};
+  const std::int64_t logits = work.max_logit_rows * row;
+  const std::int64_t written = std::min(limits.sequences * row, logits);
+  return held - held_host_bytes(logits) + held_host_bytes(logits, written);
 }
 
 }  // namespace precis

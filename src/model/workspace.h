@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "device/device.h"
@@ -31,9 +32,14 @@ struct StepLimits {
 // The pages that steps' runs pick into, at most, in one layer.
 std::int64_t picked_pages(const ModelSpec& spec, const StepLimits& limits, std::int64_t page_entries);
 
+// Bytes of memory to a buffer of so many.
+using Allocate = std::function<Buffer(std::int64_t bytes)>;
+
 class Workspace {
  public:
-  Workspace(const ModelSpec& spec, const KvGeometry& geometry, Device& device, const StepLimits& limits);
+  // `runs_asynchronously`: as the operations' own.
+  Workspace(const ModelSpec& spec, const KvGeometry& geometry, bool runs_asynchronously, const StepLimits& limits,
+            const Allocate& allocate);
 
   std::int64_t max_rows;
   std::int64_t max_logit_rows;  // logits computed at a time
@@ -66,10 +72,17 @@ class Workspace {
 
  private:
   template <typename T>
-  T* make(Device& device, std::int64_t rows, std::int64_t width);
+  T* make(const Allocate& allocate, std::int64_t rows, std::int64_t width);
 
   std::vector<Buffer> buffers_;
   std::int64_t bytes_ = 0;
 };
+
+// What a workspace of these would take, without taking it.
+std::int64_t workspace_bytes(const ModelSpec& spec, const KvGeometry& geometry, bool runs_asynchronously,
+                             const StepLimits& limits);
+// What a host would hold of it, where memory that is never written to is not held: steps want the logits of their
+// sequences' last tokens alone.
+std::int64_t held_workspace_bytes(const ModelSpec& spec, const KvGeometry& geometry, const StepLimits& limits);
 
 }  // namespace precis

@@ -1,6 +1,11 @@
 // The cuda backend in deterministic mode: a row's bits in any batch and any cut, few rows or many. Skipped without a
 // GPU.
 #include <numeric>
+#include <ostream>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "backend/reference/reference_ops.h"
 #include "gpu.h"
@@ -109,13 +114,22 @@ class CudaDeterministicTest : public GpuTest {
   reference::ReferenceOps reference_;
 };
 
-TEST_F(CudaDeterministicTest, ProductsGiveEachRowTheSameBitsInAnyBatch) {
-  for (const WeightFormat format : all_formats) {
-    for (const std::int64_t inputs : {32, 96, 512, 1120, 2560}) {
-      expect_same_products(*alike_ops_, format, format, inputs, 300);
-    }
-  }
+// The format of the weights, and inputs. In parts, as a sanitizer takes minutes for each.
+class CudaDeterministicProductsTest : public CudaDeterministicTest,
+                                      public testing::WithParamInterface<std::tuple<WeightFormat, std::int64_t>> {};
+
+TEST_P(CudaDeterministicProductsTest, GiveEachRowTheSameBitsInAnyBatch) {
+  const auto& [format, inputs] = GetParam();
+  expect_same_products(*alike_ops_, format, format, inputs, 300);
 }
+
+INSTANTIATE_TEST_SUITE_P(Formats, CudaDeterministicProductsTest,
+                         testing::Combine(testing::ValuesIn(all_formats),
+                                          testing::Values<std::int64_t>(32, 96, 512, 1120, 2560)),
+                         [](const auto& info) {
+                           return std::string(name_of(std::get<0>(info.param))) + "_" +
+                                  std::to_string(std::get<1>(info.param));
+                         });
 
 TEST_F(CudaDeterministicTest, ProductsOfRowsOfAnyLengthDoToo) {
   for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32}) {
@@ -135,19 +149,45 @@ TEST_F(CudaDeterministicTest, ExactProductsDoToo) {
   for (const WeightFormat format : all_formats) expect_same_products(*exact_alike_ops_, format, format, 512, 150);
 }
 
-TEST_F(CudaDeterministicTest, MlpsDoToo) {
+struct MlpCase {
+  WeightFormat format;  // of gate and up
+  WeightFormat down;
+  std::int64_t hidden;
+  std::int64_t width;
+
+  // "q4_bf16_64_320"
+  std::string name() const {
+    return std::string(name_of(format)) + "_" + std::string(name_of(down)) + "_" + std::to_string(hidden) + "_" +
+           std::to_string(width);
+  }
+  friend void PrintTo(const MlpCase& of, std::ostream* out) { *out << of.name(); }
+};
+
+std::vector<MlpCase> mlp_cases() {
   using Formats = std::pair<WeightFormat, WeightFormat>;
+  std::vector<MlpCase> cases;
   for (const auto& [format, down] :
        {Formats{WeightFormat::bf16, WeightFormat::bf16}, Formats{WeightFormat::f16, WeightFormat::f16},
         Formats{WeightFormat::f32, WeightFormat::f32}, Formats{WeightFormat::q8, WeightFormat::q8},
         Formats{WeightFormat::q4, WeightFormat::q4}, Formats{WeightFormat::q4, WeightFormat::bf16},
         Formats{WeightFormat::bf16, WeightFormat::q8}}) {
-    for (const std::int64_t hidden : {64, 320}) expect_same_mlps(*alike_ops_, format, down, hidden, 5 * hidden);
+    for (const std::int64_t hidden : {64, 320}) cases.push_back({format, down, hidden, 5 * hidden});
   }
   // Rows that are no whole chunks, and of which four are not rounded at once.
-  expect_same_mlps(*alike_ops_, WeightFormat::bf16, WeightFormat::bf16, 20, 42);
-  expect_same_mlps(*alike_ops_, WeightFormat::bf16, WeightFormat::bf16, 20, 44);
+  cases.push_back({WeightFormat::bf16, WeightFormat::bf16, 20, 42});
+  cases.push_back({WeightFormat::bf16, WeightFormat::bf16, 20, 44});
+  return cases;
 }
+
+class CudaDeterministicMlpsTest : public CudaDeterministicTest, public testing::WithParamInterface<MlpCase> {};
+
+TEST_P(CudaDeterministicMlpsTest, GiveEachRowTheSameBitsInAnyBatch) {
+  const MlpCase& of = GetParam();
+  expect_same_mlps(*alike_ops_, of.format, of.down, of.hidden, of.width);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, CudaDeterministicMlpsTest, testing::ValuesIn(mlp_cases()),
+                         [](const auto& info) { return info.param.name(); });
 
 TEST_F(CudaDeterministicTest, ProductsMatch) {
   for (const WeightFormat format : all_formats) {
@@ -191,40 +231,40 @@ TEST_F(CudaDeterministicTest, NormsBeforeProductsAreThoseOnTheWay) {
   }
 }
 
-// The element type of K and V, and the heads' size.
+// The element type of K and V, the heads' size, and how many share one of K and V.
 class CudaDeterministicCutsTest : public CudaDeterministicTest,
-                                  public testing::WithParamInterface<std::tuple<DType, std::int64_t>> {};
+                                  public testing::WithParamInterface<std::tuple<DType, std::int64_t, std::int64_t>> {};
 
 // Rows of prompts and decoded ones side by side, of runs of all lengths.
 TEST_P(CudaDeterministicCutsTest, AttentionGivesEachRowTheSameBits) {
-  const auto& [type, head_dim] = GetParam();
-  for (const std::int64_t group : {1, 4, 5, 8}) {
-    const HeadShape shape{.heads = 2 * group,
-                          .kv_heads = 2,
-                          .head_dim = head_dim,
-                          .page_entries = random_.between(0, 1) == 0 ? 16 : 5,
-                          .type = type};
-    SCOPED_TRACE(testing::Message() << "group " << group << " page " << shape.page_entries);
-    AttentionProblem problem(
-        random_, shape,
-        {random_rows(random_, 160, 0), random_rows(random_, 3, 300), random_rows(random_, 1, random_.between(0, 700)),
-         random_rows(random_, 70, 500), random_rows(random_, 1, 900), random_rows(random_, 6, 40)});
-    for (const std::size_t decoded : {1, 4, 5}) problem.mark_decoded(decoded);
-    const std::vector<float> whole = problem.solve(*alike_ops_);
-    expect_rows_near(whole, problem.solve(reference_), head_dim, 0.015);
-    for (const std::int64_t piece : {1, 2, 7, 31, 40, 64}) {
-      expect_same_bits(problem.solve(*alike_ops_, piece), whole);
-    }
-    expect_same_bits(problem.solve_alone(*alike_ops_), whole);
+  const auto& [type, head_dim, group] = GetParam();
+  const HeadShape shape{.heads = 2 * group,
+                        .kv_heads = 2,
+                        .head_dim = head_dim,
+                        .page_entries = random_.between(0, 1) == 0 ? 16 : 5,
+                        .type = type};
+  SCOPED_TRACE(testing::Message() << "page " << shape.page_entries);
+  AttentionProblem problem(
+      random_, shape,
+      {random_rows(random_, 160, 0), random_rows(random_, 3, 300), random_rows(random_, 1, random_.between(0, 700)),
+       random_rows(random_, 70, 500), random_rows(random_, 1, 900), random_rows(random_, 6, 40)});
+  for (const std::size_t decoded : {1, 4, 5}) problem.mark_decoded(decoded);
+  const std::vector<float> whole = problem.solve(*alike_ops_);
+  expect_rows_near(whole, problem.solve(reference_), head_dim, 0.015);
+  for (const std::int64_t piece : {1, 2, 7, 31, 40, 64}) {
+    expect_same_bits(problem.solve(*alike_ops_, piece), whole);
   }
+  expect_same_bits(problem.solve_alone(*alike_ops_), whole);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuts, CudaDeterministicCutsTest,
                          testing::Combine(testing::ValuesIn(all_types),
-                                          testing::Values<std::int64_t>(32, 64, 80, 128, 256)),
+                                          testing::Values<std::int64_t>(32, 64, 80, 128, 256),
+                                          testing::Values<std::int64_t>(1, 4, 5, 8)),
                          [](const auto& info) {
                            return std::string(name_of(std::get<0>(info.param))) + "_" +
-                                  std::to_string(std::get<1>(info.param));
+                                  std::to_string(std::get<1>(info.param)) + "_group" +
+                                  std::to_string(std::get<2>(info.param));
                          });
 
 // KSA's text and summary rows, of a prompt and of an answer, one summary a chunk and four.

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/checkpoint.h"
@@ -195,6 +197,59 @@ TEST(Quantize, CalibrationIsRefusedInOneLine) {
   options.model = data_folder() / "families" / "qwen3";
   expect_error([&] { quantize(options); }, {"tokenizer"});
   EXPECT_TRUE(fs::is_empty(home.path()));
+}
+
+TEST(Quantize, BitsAreRefusedInOneLine) {
+  const TemporaryFolder home;
+  QuantizeOptions options = four_bits_of_demo(home);
+  options.bits = 6;
+  expect_error([&] { quantize(options); }, {"bits: 6", "expected calibration text"});
+  options.calibration = {"Once upon a time"};
+  for (const double bits : {4.9, 8.6, std::nan("")}) {
+    options.bits = bits;
+    expect_error([&] { quantize(options); }, {"bits: ", "expected a number from 5 to 8.5"});
+  }
+  options.bits = 6;
+  options.weights = "q8";
+  expect_error([&] { quantize(options); }, {"bits: 6", "q4 alone"});
+  EXPECT_TRUE(fs::is_empty(home.path()));
+}
+
+// Which matrices are q8 in the files is what the report says, and the folder computes.
+TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
+  const TemporaryFolder home;
+  QuantizeOptions options = four_bits_of_demo(home);
+  std::string& text = options.calibration.emplace_back();
+  for (int i = 0; i < 1000; ++i) text += "It was a dark night. ";
+  options.calibration_tokens = 2048;
+  options.bits = 6.25;
+  const QuantizeReport report = quantize(options);
+  EXPECT_LE(report.bits, 6.25);
+  EXPECT_GT(report.bits, 6);
+  EXPECT_GT(report.expected_cost.value_or(0), 0);
+  const Checkpoint checkpoint{Folder(options.output)};
+  std::map<std::string, std::int64_t> eights;
+  std::map<std::string, std::int64_t> all;
+  double bytes = 0;
+  double weights = 0;
+  for (const std::string& name : checkpoint.names()) {
+    const TensorView view = checkpoint.tensor(name).view;
+    if (view.type != DType::i8 && view.type != DType::u8) continue;
+    const std::string matrix = name.substr(0, name.rfind('.'));
+    const std::string kind = matrix.substr(matrix.rfind('.') + 1);
+    ++all[kind];
+    if (view.type == DType::i8) ++eights[kind];
+    bytes += static_cast<double>(view.bytes() + checkpoint.tensor(scale_name(name)).view.bytes());
+    weights += static_cast<double>(view.elements() * (view.type == DType::u8 ? 2 : 1));
+  }
+  EXPECT_DOUBLE_EQ(report.bits, 8 * bytes / weights);
+  ASSERT_EQ(report.kinds.size(), all.size());
+  for (const MatrixKind& kind : report.kinds) {
+    EXPECT_EQ(kind.matrices, all[kind.name]) << kind.name;
+    EXPECT_EQ(kind.eight_bits, eights[kind.name]) << kind.name;
+  }
+  EXPECT_EQ(inspect(options.output).quantized, "q4");
+  EXPECT_EQ(logits_of(options.output, "cpu", "").size(), prompt.size() + 2) << "of the prompt and two of three answers";
 }
 
 TEST(Quantize, CalibrationNeedsRoomForText) {

@@ -87,6 +87,16 @@ TEST(Quantizer, FormatsFollowRoleAndSize) {
   EXPECT_EQ(eight.format_for("model.layers.5.mlp.up_proj.weight", 100), std::nullopt);
 }
 
+TEST(Quantizer, ChoicesGoBeforeRoles) {
+  const Quantizer chosen(
+      WeightFormat::q4, 1,
+      {{"lm_head.weight", WeightFormat::q4}, {"model.layers.5.mlp.up_proj.weight", WeightFormat::q8}});
+  EXPECT_EQ(chosen.format_for("lm_head.weight", 128), WeightFormat::q4);
+  EXPECT_EQ(chosen.format_for("model.layers.5.mlp.up_proj.weight", 128), WeightFormat::q8);
+  EXPECT_EQ(chosen.format_for("model.layers.5.mlp.gate_proj.weight", 128), WeightFormat::q4);
+  EXPECT_EQ(chosen.format_for("model.embed_tokens.weight", 128), WeightFormat::q8);
+}
+
 TEST(StoredMatrix, EachTypeAndShapeIsChecked) {
   const auto refused = [](DType type, std::vector<std::int64_t> shape, std::optional<DType> scale_type,
                           std::vector<std::int64_t> scale_shape, const std::vector<std::string>& parts) {

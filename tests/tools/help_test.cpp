@@ -11,8 +11,8 @@ void expect_help(const std::vector<std::string>& line, const std::vector<std::st
 }
 
 TEST(HelpTest, ProgramNamesItsCommandsAndExitCodes) {
-  expect_help({"--help"},
-              {"run", "chat", "inspect", "tokenize", "logits", "quantize", "calibrate", "eval", "bench", "Exit codes"});
+  expect_help({"--help"}, {"run", "chat", "inspect", "memory", "tokenize", "logits", "quantize", "calibrate", "eval",
+                           "bench", "Exit codes"});
   expect_help({"-h"}, {"Usage: precis"});
 }
 
@@ -79,6 +79,9 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
                "--ctx-size", "--kv-cache-memory", "--show-thinking on|off|dim", "--stats", "/set [NAME VALUE]",
                "Ctrl-C", "Examples:", "Exit codes:"});
   expect_help({"inspect", "--help"}, {"Usage: precis inspect", "--model", "--json", "Examples:"});
+  expect_help({"memory", "--help"}, {"Usage: precis memory", "-m,--model", "--dummy", "--ctx", "--fit", "--measure",
+                                     "--parallel", "--weights", "--kv-cache-dtype", "--esa", "--kv-offload [FILE]",
+                                     "--memory-budget", "--csv", "--json", "--plot", "Examples:", "Exit codes:"});
   expect_help({"tokenize", "--help"},
               {"Usage: precis tokenize", "--prompt", "--file", "--decode", "--batch", "--no-special", "Examples:"});
   expect_help({"logits", "--help"}, {"Usage: precis logits", "--ids", "--output", "--piece", "--decode", "--compute",
@@ -103,6 +106,9 @@ TEST(HelpTest, OtherCommandsHaveFlagsAndExamples) {
                                     "-n,--predict",
                                     "-d,--depth",
                                     "-np",
+                                    "--frontier",
+                                    "bench -m models/demo-ksa --frontier 1k..32k --plot",
+                                    "--plot",
                                     "-r,--repetitions",
                                     "--threads",
                                     "--backend",

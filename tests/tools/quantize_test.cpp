@@ -75,6 +75,15 @@ TEST(QuantizeTest, WrongWordsAreRefused) {
   expect_refused(precis(calibrating + std::vector<std::string>{home.write("short.txt", "Once upon a time.")}),
                  "expected at least");
   expect_refused(precis(calibrating + std::vector<std::string>{"x", "--calibrate-tokens", "0"}), "--calibrate-tokens");
+  for (const char* bits : {"4.9", "9", "seven", "nan"}) {
+    expect_refused(precis(calibrating + std::vector<std::string>{book_with_a_fact(), "--bits", bits}), "--bits");
+  }
+  expect_refused(
+      precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string(), "--weights", "q4", "--bits", "6"}),
+      "expected calibration text");
+  expect_refused(precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string(), "--weights", "q8",
+                         "--calibrate", book_with_a_fact(), "--bits", "6"}),
+                 "q4 alone");
   expect_refused(quantize_to(home.path() / "out", "q6"), "q6");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "--weights", "q8"}), "--output");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string()}), "--weights");

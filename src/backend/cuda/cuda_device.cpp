@@ -30,6 +30,7 @@ class CudaDevice final : public Device {
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     return DeviceMemory{.total = static_cast<std::int64_t>(total), .free = static_cast<std::int64_t>(free)};
   }
+  std::int64_t overhead() const override { return driver_overhead; }
   Buffer allocate(std::int64_t bytes) override { return allocate_device(stream_, bytes); }
   Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
     if (!file.empty()) {

@@ -1,6 +1,7 @@
 // An NVIDIA GPU.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,9 @@ namespace precis::cuda {
 
 // Why there is no GPU here that this program can use, in one line; empty where there is one. Never throws.
 std::string why_unusable();
+
+// Bytes of a GPU's memory that its driver and this program's code take.
+constexpr std::int64_t driver_overhead = std::int64_t{560} << 20;
 
 // The first GPU that the process sees (CUDA_VISIBLE_DEVICES). `exact_activations` and `deterministic` as in
 // BackendOptions. Throws Error.
