@@ -49,13 +49,7 @@ class OwnRows {
       return;
     }
     const auto form = static_cast<std::size_t>(tile.form);
-    for (std::int64_t row = 0; row < rows_.count && !made_[form]; ++row) {
-      const float* from = normed(row);
-      if (!floats) {
-        kernels_.convert({from, rows_.inputs, tile.form, at(form, row), layout_.slice_bytes[form]});
-      }
-    }
-    made_[form] = true;
+    if (!made_[form]) make(tile.form);
     tile.x = at(form, 0);
     tile.x_stride = layout_.row_bytes[form];
   }
@@ -67,13 +61,28 @@ class OwnRows {
     return memory_ + layout_.offsets[form] + row * layout_.row_bytes[form];
   }
 
-  const float* normed(std::int64_t row) {
-    const float* x = rows_.x + row * rows_.stride;
-    if (rows_.norm.weight == nullptr) return x;
-    auto* to = reinterpret_cast<float*>(at(as_floats, row));
-    if (!made_[as_floats]) kernels_.norm({x, rows_.norm.weight, to, rows_.inputs, rows_.norm.epsilon});
-    if (row + 1 == rows_.count) made_[as_floats] = true;
-    return to;
+  void make(Form form) {
+    const bool is_normed = rows_.norm.weight != nullptr;
+    if (is_normed && !made_[as_floats]) make_normed();
+    if (form == Form::floats) return;
+    const auto index = static_cast<std::size_t>(form);
+    kernels_.convert({.x = is_normed ? reinterpret_cast<const float*>(at(as_floats, 0)) : rows_.x,
+                      .x_stride = is_normed ? layout_.row_bytes[as_floats] / float_bytes : rows_.stride,
+                      .rows = rows_.count,
+                      .inputs = rows_.inputs,
+                      .form = form,
+                      .to = at(index, 0),
+                      .row_stride = layout_.row_bytes[index],
+                      .slice_stride = layout_.slice_bytes[index]});
+    made_[index] = true;
+  }
+
+  void make_normed() {
+    for (std::int64_t row = 0; row < rows_.count; ++row) {
+      kernels_.norm({rows_.x + row * rows_.stride, rows_.norm.weight, reinterpret_cast<float*>(at(as_floats, row)),
+                     rows_.inputs, rows_.norm.epsilon});
+    }
+    made_[as_floats] = true;
   }
 
   const Kernels& kernels_;
@@ -83,9 +92,9 @@ class OwnRows {
   std::array<bool, forms> made_{};
 };
 
-std::int64_t block_of(const LinearPart& part, std::int64_t outputs, int workers) {
+std::int64_t block_of(const Kernels& kernels, const LinearPart& part, std::int64_t outputs, int workers) {
   const std::int64_t row_bytes = std::max<std::int64_t>(value_row_bytes(part.weight.format, part.weight.inputs), 1);
-  return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, 8);
+  return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, kernels.few_step);
 }
 
 }  // namespace
@@ -104,7 +113,8 @@ void CpuOps::linear_few(const LinearArgs& args) {
   const InputRows rows{args.x, args.x_stride, args.rows, args.parts[0].weight.inputs, args.norm};
   const std::int64_t outputs = outputs_of(args.parts);
   const int workers = workers_for(rows.count * outputs * rows.inputs);
-  const LinearTasks tasks(args.parts, [&](const LinearPart& part) { return block_of(part, outputs, workers); });
+  const LinearTasks tasks(args.parts,
+                          [&](const LinearPart& part) { return block_of(kernels_, part, outputs, workers); });
   const RowsLayout layout(kernels_, rows);
   reserve_scratch(layout.bytes() / float_bytes);
   Shares shares(tasks.count(), workers);
@@ -129,7 +139,7 @@ void CpuOps::gate_up_few(const GateUpArgs& args) {
   const std::int64_t width = args.gate.weight.outputs;
   const int workers = workers_for(rows.count * 2 * width * rows.inputs);
   const LinearPart gate{args.gate.weight, args.gate.bias, args.y, width};
-  const std::int64_t block = block_of(gate, width, workers);
+  const std::int64_t block = block_of(kernels_, gate, width, workers);
   const LinearTasks tasks({&gate, 1}, [&](const LinearPart&) { return block; });
   const RowsLayout layout(kernels_, rows);
   Shares shares(tasks.count(), workers);

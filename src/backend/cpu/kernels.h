@@ -28,19 +28,23 @@ struct RowShape {
   std::int64_t slice_bytes;
 };
 
-// One row to be converted.
-struct ActivationRow {
+// Rows to be converted together: slice s of row r is for to + s * slice_stride + r * row_stride.
+struct ActivationRows {
   const float* x;
+  std::int64_t x_stride;  // floats
+  std::int64_t rows;
   std::int64_t inputs;
   Form form;
-  std::byte* to;              // aligned to 64
-  std::int64_t slice_stride;  // bytes
+  std::byte* to;            // aligned to 64
+  std::int64_t row_stride;  // bytes
+  std::int64_t slice_stride;
 };
 
 // Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
 //
-// `few` (up to few_rows of them) takes rows as one slice after the other (`floats` as they are, not converted). `many`
-// takes converted rows, slice s of row r at x + s * slice_stride + r * x_stride.
+// `few` (up to few_rows of them) takes rows as one slice after the other (`floats` as they are, not converted), all
+// converted together. `many` takes converted rows, slice s of row r at x + s * slice_stride + r * x_stride, or groups
+// of ManyShape::group in the place of their rows.
 struct LinearTile {
   const std::byte* x;
   std::int64_t x_stride;  // bytes
@@ -57,6 +61,14 @@ struct LinearTile {
   std::int64_t y_stride;
   bool accumulate;
   std::byte* scratch;  // of `many`: many_scratch() bytes, aligned to 64
+};
+
+// How `many` wants to be called.
+struct ManyShape {
+  std::int64_t group;    // rows that are converted together; memory is for whole groups
+  std::int64_t rows;     // of a task at most, whole groups
+  std::int64_t outputs;  // of a task at most
+  std::int64_t step;     // outputs of a task are a multiple of this, but for the last
 };
 
 // Rows that pass over the weights together without a scratch copy of them.
@@ -179,10 +191,13 @@ struct Kernels {
   const char* name;
   bool multiplies_halves;
   RowShape (*row_shape)(Form form, std::int64_t inputs);
-  void (*convert)(const ActivationRow& row);
+  void (*convert)(const ActivationRows& rows);       // for `few`
+  void (*convert_many)(const ActivationRows& rows);  // for `many`: a group
   void (*few)(const LinearTile& tile);
+  std::int64_t few_step;  // outputs of a tile of `few` are best a multiple of this
   void (*many)(const LinearTile& tile);
-  std::int64_t (*many_scratch)(std::int64_t rows);
+  ManyShape many_shape;
+  std::int64_t (*many_scratch)(std::int64_t rows, std::int64_t inputs);
   void (*norm)(const NormRow& row);
   void (*place)(const PlaceRow& row);
   void (*gate)(const GateRow& row);
@@ -212,6 +227,7 @@ extern const Kernels baseline_kernels;
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels avx512bf16_kernels;
+extern const Kernels amx_kernels;
 #endif
 
 }  // namespace precis::cpu

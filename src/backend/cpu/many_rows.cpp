@@ -10,11 +10,8 @@ namespace precis::cpu {
 namespace {
 
 constexpr std::int64_t float_bytes = sizeof(float);
-// Rows of a task, and those that are converted by one.
-constexpr std::int64_t row_block = 192;
+// Rows that are converted by a task at least.
 constexpr std::int64_t rows_converted = 8;
-constexpr std::int64_t panel_step = 8;  // outputs of a panel
-constexpr std::int64_t most_outputs = 4 * panel_step;
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -23,8 +20,10 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
 }  // namespace
 
 CpuOps::ConvertedRows CpuOps::convert_rows(const InputRows& rows, std::span<const LinearPart> parts) {
+  const std::int64_t group = kernels_.many_shape.group;
+  const std::int64_t places = divided_up(rows.count, group) * group;
   ConvertedRows converted;
-  converted.rows = rows.count;
+  converted.rows = places;
   std::array<bool, forms> used{};
   for (const LinearPart& part : parts) {
     used[static_cast<std::size_t>(form_of(part.weight, kernels_, exact_activations_))] = true;
@@ -33,24 +32,36 @@ CpuOps::ConvertedRows CpuOps::convert_rows(const InputRows& rows, std::span<cons
   for (std::size_t form = 0; form < forms; ++form) {
     const RowShape shape = kernels_.row_shape(static_cast<Form>(form), rows.inputs);
     converted.row_bytes[form] = shape.slice_bytes;
-    offsets[form + 1] = offsets[form] + (used[form] ? rows.count * shape.slices * shape.slice_bytes : 0);
+    offsets[form + 1] = offsets[form] + (used[form] ? places * shape.slices * shape.slice_bytes : 0);
   }
   std::byte* memory = converted_rows(offsets[forms]);
   for (std::size_t form = 0; form < forms; ++form) converted.x[form] = memory + offsets[form];
-  reserve_scratch(rows.inputs);
-  pool_.for_each(divided_up(rows.count, rows_converted), [&](std::int64_t task, int worker) {
-    const std::int64_t end = std::min(rows.count, (task + 1) * rows_converted);
-    for (std::int64_t row = task * rows_converted; row < end; ++row) {
-      const float* x = rows.x + row * rows.stride;
+  reserve_scratch(group * rows.inputs);
+  const std::int64_t task_rows = std::max(rows_converted, group);
+  pool_.for_each(divided_up(rows.count, task_rows), [&](std::int64_t task, int worker) {
+    const std::int64_t end = std::min(rows.count, (task + 1) * task_rows);
+    for (std::int64_t row = task * task_rows; row < end; row += group) {
+      ActivationRows from{};
+      from.x = rows.x + row * rows.stride;
+      from.x_stride = rows.stride;
+      from.rows = std::min(group, end - row);
+      from.inputs = rows.inputs;
       if (rows.norm.weight != nullptr) {
-        kernels_.norm({x, rows.norm.weight, scratch(worker), rows.inputs, rows.norm.epsilon});
-        x = scratch(worker);
+        float* normed = scratch(worker);
+        for (std::int64_t r = 0; r < from.rows; ++r) {
+          const float* x = from.x + r * rows.stride;
+          kernels_.norm({x, rows.norm.weight, normed + r * rows.inputs, rows.inputs, rows.norm.epsilon});
+        }
+        from.x = normed;
+        from.x_stride = rows.inputs;
       }
       for (std::size_t form = 0; form < forms; ++form) {
         if (!used[form]) continue;
-        const std::int64_t row_bytes = converted.row_bytes[form];
-        kernels_.convert(
-            {x, rows.inputs, static_cast<Form>(form), converted.x[form] + row * row_bytes, rows.count * row_bytes});
+        from.form = static_cast<Form>(form);
+        from.row_stride = converted.row_bytes[form];
+        from.slice_stride = places * from.row_stride;
+        from.to = converted.x[form] + row * from.row_stride;
+        kernels_.convert_many(from);
       }
     }
   });
@@ -73,17 +84,18 @@ void CpuOps::multiply_block(const ConvertedRows& converted, std::int64_t first_r
 void CpuOps::linear_many(const LinearArgs& args, std::int64_t first_row, std::int64_t rows) {
   const ConvertedRows converted = convert_rows(
       {args.x + first_row * args.x_stride, args.x_stride, rows, args.parts[0].weight.inputs, args.norm}, args.parts);
-  const std::int64_t row_blocks = divided_up(rows, row_block);
+  const ManyShape& shape = kernels_.many_shape;
+  const std::int64_t row_blocks = divided_up(rows, shape.rows);
   const std::int64_t block =
-      outputs_per_task(most_outputs, outputs_of(args.parts), row_blocks, pool_.workers(), panel_step);
+      outputs_per_task(shape.outputs, outputs_of(args.parts), row_blocks, pool_.workers(), shape.step);
   const LinearTasks tasks(args.parts, [&](const LinearPart&) { return block; });
-  reserve_scratch(divided_up(kernels_.many_scratch(row_block), float_bytes));
+  reserve_scratch(divided_up(kernels_.many_scratch(shape.rows, args.parts[0].weight.inputs), float_bytes));
   pool_.for_each(tasks.count() * row_blocks, [&](std::int64_t index, int worker) {
     const LinearTasks::Task task = tasks.at(index % tasks.count());
-    const std::int64_t row = index / tasks.count() * row_block;
+    const std::int64_t row = index / tasks.count() * shape.rows;
     LinearTile tile = tile_of(task, task.part->y + (first_row + row) * task.part->y_stride + task.first);
     tile.accumulate = args.accumulate;
-    multiply_block(converted, row, std::min(row_block, rows - row), task.part->weight, tile,
+    multiply_block(converted, row, std::min(shape.rows, rows - row), task.part->weight, tile,
                    reinterpret_cast<std::byte*>(scratch(worker)));
   });
 }
@@ -94,15 +106,16 @@ void CpuOps::gate_up_many(const GateUpArgs& args, std::int64_t first_row, std::i
   const std::int64_t width = args.gate.weight.outputs;
   const LinearPart parts[] = {{args.gate.weight, args.gate.bias, args.y, width}, {args.up.weight, args.up.bias}};
   const ConvertedRows converted = convert_rows({args.x + first_row * inputs, inputs, rows, inputs, args.norm}, parts);
-  const std::int64_t row_blocks = divided_up(rows, row_block);
-  const std::int64_t block = outputs_per_task(most_outputs, width, row_blocks, pool_.workers(), panel_step);
+  const ManyShape& shape = kernels_.many_shape;
+  const std::int64_t row_blocks = divided_up(rows, shape.rows);
+  const std::int64_t block = outputs_per_task(shape.outputs, width, row_blocks, pool_.workers(), shape.step);
   const LinearTasks tasks({parts, 1}, [&](const LinearPart&) { return block; });
-  const std::int64_t up_offset = divided_up(kernels_.many_scratch(row_block), float_bytes);
-  reserve_scratch(up_offset + row_block * block);
+  const std::int64_t up_offset = divided_up(kernels_.many_scratch(shape.rows, inputs), float_bytes);
+  reserve_scratch(up_offset + shape.rows * block);
   pool_.for_each(tasks.count() * row_blocks, [&](std::int64_t index, int worker) {
     const LinearTasks::Task task = tasks.at(index % tasks.count());
-    const std::int64_t row = index / tasks.count() * row_block;
-    const std::int64_t count = std::min(row_block, rows - row);
+    const std::int64_t row = index / tasks.count() * shape.rows;
+    const std::int64_t count = std::min(shape.rows, rows - row);
     auto* memory = reinterpret_cast<std::byte*>(scratch(worker));
     float* ups = scratch(worker) + up_offset;
     float* y = args.y + (first_row + row) * width + task.first;
