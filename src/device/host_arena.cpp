@@ -8,8 +8,6 @@
 namespace precis {
 namespace {
 
-// Address space, of which only what is touched takes memory.
-constexpr std::int64_t mapping_bytes = std::int64_t{256} << 20;
 // As large as that fills huge pages by itself.
 constexpr std::int64_t large = std::int64_t{32} << 20;
 constexpr std::int64_t alignment = 64;

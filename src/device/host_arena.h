@@ -16,6 +16,9 @@ class HostArena {
   HostArena();
   ~HostArena();
 
+  // Address space taken at a time, of which only what is touched takes memory.
+  static constexpr std::int64_t mapping_bytes = std::int64_t{256} << 20;
+
   // `bytes` of memory aligned to 64, contents undefined. Throws Error when the machine has not so much.
   std::shared_ptr<std::byte> allocate(std::int64_t bytes);
 

@@ -22,6 +22,9 @@ namespace precis {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+// Above that memory is taken in huge pages: below, what they round up, and hold of what is never written to, is more
+// than they spare.
+constexpr std::int64_t small_bytes = std::int64_t{32} << 20;
 
 // A new file that nobody finds by its name any more: it goes when it is closed and not mapped, whatever happens.
 class NamelessFile {
@@ -84,14 +87,15 @@ Buffer allocate_host(std::int64_t bytes) {
   }
   // Huge pages where the system has some: what is read from many places far apart costs a walk of the page tables at
   // each. They begin at multiples of their size. Without them everything works as well.
+  const bool huge = bytes > small_bytes;
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
-  const std::size_t mapped = size < huge_page ? size : size + huge_page;
+  const std::size_t mapped = huge ? size + huge_page : size;
   void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     fail("cannot allocate {}: {}", shown_bytes(static_cast<double>(bytes)), std::strerror(errno));
-  madvise(memory, mapped, MADV_HUGEPAGE);
+  madvise(memory, mapped, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   const std::size_t past = reinterpret_cast<std::uintptr_t>(memory) % huge_page;
-  const std::size_t skipped = size < huge_page || past == 0 ? 0 : huge_page - past;
+  const std::size_t skipped = huge && past != 0 ? huge_page - past : 0;
   return Buffer(std::shared_ptr<void>(static_cast<std::byte*>(memory) + skipped,
                                       [memory, mapped](void*) { munmap(memory, mapped); }),
                 bytes);
@@ -157,7 +161,7 @@ std::int64_t held_host_bytes(std::int64_t bytes, std::int64_t written) {
     return std::getline(file, words) && words.find("[never]") == std::string::npos;
   }();
   constexpr auto page = static_cast<std::int64_t>(huge_page);
-  return has_huge_pages && bytes >= page ? (written + page - 1) / page * page : written;
+  return has_huge_pages && bytes > small_bytes ? (written + page - 1) / page * page : written;
 }
 
 void give_back_freed_memory() {

@@ -18,6 +18,8 @@ constexpr std::int64_t widened_scratch = std::int64_t{512} << 20;
 
 // Rows that a CPU's products convert at a time.
 constexpr std::int64_t rows_at_a_time = 1024;
+// What a worker keeps of quantized weights and of their products' sums.
+constexpr std::int64_t panel_bytes = std::int64_t{1} << 20;
 
 std::string shown(std::int64_t bytes) {
   return shown_bytes(static_cast<double>(bytes));
@@ -31,10 +33,10 @@ std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t ro
          (kv_type == DType::f8_e4m3 ? widened_scratch : 0);
 }
 
-std::int64_t host_scratch_bytes(const ModelSpec& spec, bool exact, std::int64_t rows) {
+std::int64_t host_scratch_bytes(const ModelSpec& spec, const HostScratch& host, std::int64_t rows) {
   const std::int64_t inputs = std::max({spec.hidden, spec.ffn, spec.heads * spec.head_dim});
-  const std::int64_t number_bytes = exact ? sizeof(float) : sizeof(std::int16_t);
-  return std::min(rows, rows_at_a_time) * inputs * number_bytes;
+  const std::int64_t number_bytes = host.exact ? sizeof(float) : sizeof(std::int16_t);
+  return std::min(rows, rows_at_a_time) * inputs * number_bytes + (host.quantized ? host.workers * panel_bytes : 0);
 }
 
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs) {

@@ -26,8 +26,14 @@ struct DeviceNeeds {
 // products that do not stay in a kernel, K and V of 8 bits as prompts read them, and what depends on no size.
 std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t rows);
 
-// The same of a host's backends: rows as products take them, as floats where they are `exact`.
-std::int64_t host_scratch_bytes(const ModelSpec& spec, bool exact, std::int64_t rows);
+// The same of a host's backends: rows as products take them, as floats where they are `exact`, and a panel of weights
+// a worker where these are `quantized`.
+struct HostScratch {
+  bool exact = false;
+  bool quantized = false;
+  std::int64_t workers = 1;
+};
+std::int64_t host_scratch_bytes(const ModelSpec& spec, const HostScratch& host, std::int64_t rows);
 
 // Bytes for the pool so that the engine takes `share` of the memory in all. Throws Error when nothing is left for it.
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs);

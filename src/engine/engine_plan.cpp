@@ -7,14 +7,16 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread_pool.h"
 #include "base/units.h"
+#include "device/host_arena.h"
 #include "device/host_memory.h"
 
 namespace precis {
 namespace {
 
 // What a process that runs this program holds before it opens a model.
-constexpr std::int64_t program_bytes = 12'800'000;
+constexpr std::int64_t program_bytes = 8'300'000;
 
 std::string shown(std::int64_t bytes) {
   return shown_bytes(static_cast<double>(bytes));
@@ -46,11 +48,15 @@ DeviceNeeds needs_of(const EnginePlan& plan, const ModelFiles& files) {
             .overhead = plan.traits().device_overhead};
   }
   const std::int64_t made = weights.all - weights.mapped;
+  const HostScratch scratch{
+      .exact = computes_exactly(plan.options()),
+      .quantized = std::ranges::any_of(weights.by_format, [](const auto& of) { return is_quantized(of.first); }),
+      .workers = plan.options().threads > 0 ? plan.options().threads : available_cores()};
   return {.weights = weights.all,
           .mapped = weights.mapped,
           .workspace = held_workspace_bytes(spec, plan.geometry(), plan.limits()),
-          .scratch = host_scratch_bytes(spec, computes_exactly(plan.options()), rows),
-          .overhead = program_bytes + files.text_bytes() + held_host_bytes(made) - made};
+          .scratch = host_scratch_bytes(spec, scratch, rows),
+          .overhead = program_bytes + files.text_bytes() + held_host_bytes(HostArena::mapping_bytes, made) - made};
 }
 
 // The largest number from `low` to `most` that fits, which all smaller ones then do; 0: not even `low` does.

@@ -151,7 +151,7 @@ TEST(MemoryTest, FormsAndPictureSayTheSame) {
   const Finished text = precis(std::vector<std::string>{"memory"} + flags);
   EXPECT_EQ(std::count(csv.out.begin(), csv.out.end(), '\n'), 3);
   for (const Json& plan : json[0]["contexts"]) {
-    EXPECT_NE(csv.out.find("," + plan["total_bytes"].dump() + ","), std::string::npos) << csv.out;
+    EXPECT_NE(csv.out.find("," + plan["total_bytes"].dump() + "\n"), std::string::npos) << csv.out;
   }
   EXPECT_NE(text.out.find("full attention"), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("fits 1.07 GB: a context of"), std::string::npos) << text.out;
@@ -159,6 +159,14 @@ TEST(MemoryTest, FormsAndPictureSayTheSame) {
   const std::string svg{std::istreambuf_iterator<char>(file), {}};
   expect_tags(svg);
   EXPECT_NE(svg.find("full attention"), std::string::npos);
+}
+
+// Where the system makes huge pages of what nobody asked for them, stacks and heap hold some megabytes more.
+double unasked_bytes() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string words;
+  std::getline(file, words);
+  return words.find("[always]") == std::string::npos ? 0 : 10e6;
 }
 
 // Predicted beside what the engine counted and what its process held. Sanitizers hold memory of their own.
@@ -178,15 +186,20 @@ void expect_as_predicted(const std::vector<std::string>& flags) {
 #ifndef PRECIS_SANITIZED
       // Of a mapped file what was written stays in memory as long as there is room.
       const double total = value(plan, "total_bytes") + value(plan, "far_bytes");
-      EXPECT_NEAR(total / value(measured, "peak_process_bytes"), 1, 0.05)
-          << place << ": " << total << ", " << measured.dump();
+      const double process = value(measured, "peak_process_bytes");
+      EXPECT_LT(total, 1.05 * process) << place << ": " << measured.dump();
+      EXPECT_GT(total, 0.95 * process - unasked_bytes()) << place << ": " << measured.dump();
 #endif
     }
   }
 }
 
+std::vector<std::string> dense_model() {
+  return {"-m", std::string(PRECIS_MODELS) + "/demo-dense", "--backend", "cpu"};
+}
+
 std::vector<std::string> demo_models() {
-  return {"-m", demo_ksa(), "-m", std::string(PRECIS_MODELS) + "/demo-dense", "--backend", "cpu"};
+  return std::vector<std::string>{"-m", demo_ksa()} + dense_model();
 }
 
 // With PRECIS_TEST_ALL=1 everything up to 32k: half an hour.
@@ -196,7 +209,9 @@ bool asked_for_all() {
 
 TEST(MemoryTest, DemoModelsTakeWhatIsPredicted) {
   expect_as_predicted(demo_models() + words("--ctx 1k,2k"));
-  expect_as_predicted(demo_models() + words("--ctx 2000 --weights q8 --parallel 3"));
+  expect_as_predicted(demo_models() + words("--ctx 2000 --weights q8"));
+  // With windows not all sequences hold at once what each may: the pool is larger than what is ever written to.
+  expect_as_predicted(dense_model() + words("--ctx 2000 --weights q8 --parallel 3"));
 }
 
 TEST(MemoryLongTest, DemoModelsTakeWhatIsPredicted) {

@@ -52,7 +52,7 @@ TEST(RunTest, WhatIsOffloadedIsShownApart) {
   EXPECT_GT(kv["far_bytes"], 0);
   EXPECT_EQ(kv["held_bytes"], kv["far_bytes"].get<std::int64_t>() + kv["device_bytes"].get<std::int64_t>());
   EXPECT_EQ(near.json().at(0)["kv"]["far_bytes"], 0);
-  for (const char* part : {"(device ", ", far ", " far\n"}) EXPECT_NE(far.err.find(part), std::string::npos) << part;
+  for (const char* part : {"(device ", ", far ", " far; "}) EXPECT_NE(far.err.find(part), std::string::npos) << part;
   EXPECT_EQ(near.err.find("far"), std::string::npos);
   const Finished stats = precis(line + std::vector<std::string>{"--stats", "--kv-offload=" + file});
   for (const char* part : {"of these: device", "of these: far", "far pages of"}) {
