@@ -4,25 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kv_json.h"
+
 namespace precis {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json kv_json(const KvReport& kv) {
-  Json kinds = Json::array();
-  for (const KvKind& kind : kv.kinds) {
-    kinds.push_back({{"name", kind.name},
-                     {"layers", kind.layers},
-                     {"entries", kind.entries},
-                     {"held_entries", kind.held_entries},
-                     {"entry_bytes", kind.entry_bytes}});
-  }
-  return {{"tokens", kv.tokens},         {"kinds", std::move(kinds)},       {"formula_bytes", kv.formula_bytes},
-          {"held_bytes", kv.held_bytes}, {"device_bytes", kv.device_bytes}, {"far_bytes", kv.far_bytes},
-          {"full_bytes", kv.full_bytes}, {"page_bytes", kv.page_bytes},     {"page_entries", kv.page_entries}};
-}
 
 Json usage_json(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "csv.h"
+#include "kv_json.h"
 #include "line_plot.h"
 #include "memory_table.h"
 
@@ -13,23 +14,6 @@ namespace precis {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json kv_json(const KvReport& kv) {
-  Json kinds = Json::array();
-  for (const KvKind& kind : kv.kinds) {
-    kinds.push_back({{"name", kind.name},
-                     {"layers", kind.layers},
-                     {"entries", kind.entries},
-                     {"held_entries", kind.held_entries},
-                     {"entry_bytes", kind.entry_bytes},
-                     {"short_bytes", kind.short_bytes},
-                     {"far", kind.far}});
-  }
-  return {{"kinds", std::move(kinds)},       {"formula_bytes", kv.formula_bytes},
-          {"held_bytes", kv.held_bytes},     {"device_bytes", kv.device_bytes},
-          {"far_bytes", kv.far_bytes},       {"full_attention_bytes", kv.full_bytes},
-          {"page_entries", kv.page_entries}, {"page_bytes", kv.page_bytes}};
-}
 
 Json measured_json(const MeasuredMemory& measured) {
   Json json = {{"device", measured.device},

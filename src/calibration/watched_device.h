@@ -70,6 +70,7 @@ class WatchedDevice final : public Device {
   Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) override {
     return device_.allocate_far(bytes, file);
   }
+  void expect(std::int64_t bytes, std::int64_t tensors) override { device_.expect(bytes, tensors); }
   Buffer adopt(const HostTensor& tensor) override { return device_.adopt(tensor); }
   WatchedOps& ops() override { return ops_; }
   DeviceSpeed measure() override { return device_.measure(); }

@@ -67,6 +67,10 @@ class Device {
   // Contents and users as of allocate(). Throws Error when there is not so much, or no file where one is wanted.
   virtual Buffer allocate_far(std::int64_t bytes, const std::filesystem::path& file) = 0;
 
+  // So many bytes in so many tensors are about to be adopted: a device with memory of its own may take it at once.
+  // Throws Error when there is not so much.
+  virtual void expect(std::int64_t /*bytes*/, std::int64_t /*tensors*/) {}
+
   // A host tensor where the operations can read it: the same memory on a CPU (and then aligned for its type), a copy
   // elsewhere.
   virtual Buffer adopt(const HostTensor& tensor) = 0;

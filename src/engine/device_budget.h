@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "device/device.h"
-#include "model/model_spec.h"
 
 namespace precis {
 
@@ -21,19 +20,6 @@ struct DeviceNeeds {
   // What is held in all.
   std::int64_t total() const { return all() + mapped + overhead; }
 };
-
-// What operations take while they compute steps of so many rows, at most: activations as products take them, an MLP's
-// products that do not stay in a kernel, K and V of 8 bits as prompts read them, and what depends on no size.
-std::int64_t scratch_bytes(const ModelSpec& spec, DType kv_type, std::int64_t rows);
-
-// The same of a host's backends: rows as products take them, as floats where they are `exact`, and a panel of weights
-// a worker where these are `quantized`.
-struct HostScratch {
-  bool exact = false;
-  bool quantized = false;
-  std::int64_t workers = 1;
-};
-std::int64_t host_scratch_bytes(const ModelSpec& spec, const HostScratch& host, std::int64_t rows);
 
 // Bytes for the pool so that the engine takes `share` of the memory in all. Throws Error when nothing is left for it.
 std::int64_t pool_share(double share, const DeviceMemory& memory, const DeviceNeeds& needs);

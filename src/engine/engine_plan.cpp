@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "base/units.h"
 #include "device/host_arena.h"
 #include "device/host_memory.h"
+#include "engine/scratch_plan.h"
 
 namespace precis {
 namespace {
@@ -37,21 +39,34 @@ SchedulerOptions scheduling_of(const EngineOptions& options, const DeviceTraits&
   return scheduling;
 }
 
+bool has_quantized(const WeightBytes& weights) {
+  return std::ranges::any_of(weights.by_format, [](const auto& of) { return is_quantized(of.first); });
+}
+
+DeviceNeeds device_needs_of(const EnginePlan& plan, const WeightBytes& weights) {
+  const ScratchTraits traits{.exact = computes_exactly(plan.options()),
+                             .deterministic = plan.options().deterministic,
+                             .quantized = has_quantized(weights)};
+  const StepLimits& limits = plan.limits();
+  std::vector<GroupPages> tables;
+  for (std::size_t group = 0; group < plan.geometry().groups.size(); ++group) {
+    tables.push_back(plan.kv().peak_pages_of(group, limits.positions, plan.scheduling().piece));
+  }
+  return {.weights = weights.all,
+          .workspace = workspace_bytes(plan.spec(), plan.geometry(), plan.traits().runs_asynchronously, limits),
+          .scratch = scratch_bytes(plan.spec(), plan.geometry(), tables, traits, limits),
+          .overhead = plan.traits().device_overhead};
+}
+
 DeviceNeeds needs_of(const EnginePlan& plan, const ModelFiles& files) {
   const ModelSpec& spec = plan.spec();
   const std::int64_t rows = plan.limits().rows;
   const WeightBytes weights = files.weight_bytes(spec);
-  if (plan.traits().own_memory) {
-    return {.weights = weights.all,
-            .workspace = workspace_bytes(spec, plan.geometry(), plan.traits().runs_asynchronously, plan.limits()),
-            .scratch = scratch_bytes(spec, plan.geometry().type, rows),
-            .overhead = plan.traits().device_overhead};
-  }
+  if (plan.traits().own_memory) return device_needs_of(plan, weights);
   const std::int64_t made = weights.all - weights.mapped;
-  const HostScratch scratch{
-      .exact = computes_exactly(plan.options()),
-      .quantized = std::ranges::any_of(weights.by_format, [](const auto& of) { return is_quantized(of.first); }),
-      .workers = plan.options().threads > 0 ? plan.options().threads : available_cores()};
+  const HostScratch scratch{.exact = computes_exactly(plan.options()),
+                            .quantized = has_quantized(weights),
+                            .workers = plan.options().threads > 0 ? plan.options().threads : available_cores()};
   return {.weights = weights.all,
           .mapped = weights.mapped,
           .workspace = held_workspace_bytes(spec, plan.geometry(), plan.limits()),

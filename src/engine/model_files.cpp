@@ -82,6 +82,7 @@ WeightBytes ModelFiles::weight_bytes(const ModelSpec& spec) const {
     const std::int64_t more = checked_mul(rows, row_bytes, name);
     bytes.all = checked_add(bytes.all, more, name);
     bytes.by_format[format] += more;
+    bytes.tensors += is_quantized(format) ? 2 : 1;
     return more;
   };
   for (const ExpectedTensor& tensor : expected_tensors(spec)) {
@@ -102,6 +103,7 @@ WeightBytes ModelFiles::weight_bytes(const ModelSpec& spec) const {
   if (spec.esa) {
     const std::int64_t length = spec.kv_heads * spec.head_dim;
     add(WeightFormat::f32, 2 * spec.layers * spec.esa->dim, length * std::int64_t{sizeof(float)}, esa_file_name);
+    bytes.tensors += 2 * spec.layers - 1;
   }
   return bytes;
 }
@@ -161,6 +163,8 @@ EsaCalibration ModelFiles::random_esa(const ModelSpec& spec) const {
 }
 
 Weights ModelFiles::load(const ModelSpec& spec, Device& device) const {
+  const WeightBytes bytes = weight_bytes(spec);
+  device.expect(bytes.all, bytes.tensors);
   std::optional<Quantizer> quantizer;
   if (const auto format = weight_format(options_, spec)) quantizer.emplace(*format, options_.threads);
   Quantizer* const used = quantizer ? &*quantizer : nullptr;

@@ -26,6 +26,7 @@ struct WeightBytes {
   std::int64_t all = 0;
   std::int64_t mapped = 0;  // of these, where tensors live in the host's memory: in the files that they come from
   std::map<WeightFormat, std::int64_t> by_format;  // vectors count as f32
+  std::int64_t tensors = 0;                        // in memory: values and scales apart
 };
 
 class ModelFiles {

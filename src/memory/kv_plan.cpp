@@ -43,22 +43,27 @@ PageCounts KvPlan::pages(std::int64_t tokens) const {
   return pages;
 }
 
-PageCounts KvPlan::peak_pages(std::int64_t tokens, std::int64_t piece) const {
+GroupPages KvPlan::peak_pages_of(std::size_t group, std::int64_t tokens, std::int64_t piece) const {
   const std::int64_t entries = geometry_.page_entries;
   const ChunkShape& chunk = spec_.chunk;
-  const std::int64_t summaries = chunk.complete(tokens) * chunk.summary;
+  const LayerRule& of = rule(group);
   const std::int64_t step = std::min(piece, tokens);
+  const std::int64_t all = pages_between(0, tokens, entries);
+  const std::int64_t window = of.sight == Sight::summary ? (of.window + 1) * chunk.text : of.window;
+  GroupPages pages{.text = of.sight == Sight::full ? all : std::min(all, pages_touched(window + step, entries))};
+  if (!chunk.any()) return pages;
+  const std::int64_t all_summaries = pages_between(0, chunk.complete(tokens) * chunk.summary, entries);
+  const std::int64_t passing = (step / chunk.text + 1 + summary_delay_) * chunk.summary;
+  pages.summary = keeps_summaries(of) ? all_summaries : std::min(all_summaries, pages_touched(passing, entries));
+  return pages;
+}
+
+PageCounts KvPlan::peak_pages(std::int64_t tokens, std::int64_t piece) const {
   PageCounts pages;
   for (std::size_t group = 0; group < geometry_.groups.size(); ++group) {
-    const LayerRule& of = rule(group);
-    const std::int64_t all = pages_between(0, tokens, entries);
-    const std::int64_t window = of.sight == Sight::summary ? (of.window + 1) * chunk.text : of.window;
-    pages.of(geometry_.groups[group].text_pages) +=
-        of.sight == Sight::full ? all : std::min(all, pages_touched(window + step, entries));
-    if (!chunk.any()) continue;
-    const std::int64_t all_summaries = pages_between(0, summaries, entries);
-    const std::int64_t passing = (step / chunk.text + 1 + summary_delay_) * chunk.summary;
-    pages.near += keeps_summaries(of) ? all_summaries : std::min(all_summaries, pages_touched(passing, entries));
+    const GroupPages of = peak_pages_of(group, tokens, piece);
+    pages.of(geometry_.groups[group].text_pages) += of.text;
+    pages.near += of.summary;
   }
   return pages;
 }

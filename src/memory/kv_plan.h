@@ -11,6 +11,12 @@
 
 namespace precis {
 
+// Of one group of layers.
+struct GroupPages {
+  std::int64_t text = 0;
+  std::int64_t summary = 0;
+};
+
 class KvPlan {
  public:
   // `summary_delay`: complete chunks whose summaries may be owed.
@@ -20,6 +26,8 @@ class KvPlan {
   PageCounts pages(std::int64_t tokens) const;
   // Pages that a sequence may hold at most on its way to `tokens`, while steps add up to `piece` text tokens.
   PageCounts peak_pages(std::int64_t tokens, std::int64_t piece) const;
+  // The same of one group.
+  GroupPages peak_pages_of(std::size_t group, std::int64_t tokens, std::int64_t piece) const;
   // Entries below which group `group` holds nothing once the sequence has `tokens` text tokens.
   KvTrim kept_from(std::size_t group, std::int64_t tokens) const;
   // Chunks whose summaries must have been computed once the sequence has `tokens` text tokens.

@@ -54,6 +54,7 @@ class EsaDirectLongTest : public testing::TestWithParam<DirectCase> {};
 
 TEST_P(EsaDirectLongTest, LogitsAreThoseOfADirectComputation) {
   EngineOptions options = esa_options(GetParam().model);
+  options.backend = test_backend();
   options.piece = static_cast<int>(GetParam().piece);
   options.esa_positions = GetParam().positions;
   options.esa_layers = GetParam().layers;

@@ -42,6 +42,12 @@ struct Finished {
   }
 };
 
+// How long a program may be silent. A guard against one that hangs, not a measure.
+inline int& patience_seconds() {
+  static int seconds = 300;
+  return seconds;
+}
+
 // A running precis. Its input is given at the start.
 class Program {
  public:
@@ -79,14 +85,14 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Reads until standard output holds so many bytes, or ends. False: it did not within five minutes.
+  // Reads until standard output holds so many bytes, or ends. False: it did not within patience_seconds().
   bool wait_for_output(std::size_t bytes) {
     while (out_ >= 0 && finished_.out.size() < bytes) {
       if (!read_some()) return false;
     }
     return finished_.out.size() >= bytes;
   }
-  // Reads until standard error holds `part`, or ends. False: it did not within five minutes.
+  // Reads until standard error holds `part`, or ends. False: it did not within patience_seconds().
   bool wait_for_error(const std::string& part) {
     while (!err_ended_ && finished_.err.find(part) == std::string::npos) {
       if (!read_some()) return false;
@@ -119,10 +125,10 @@ class Program {
     return std::to_string(::getpid()) + "-" + std::to_string(++count);
   }
 
-  // Waits for either stream. False: nothing came within five minutes.
+  // Waits for either stream. False: nothing came within patience_seconds().
   bool read_some() {
     std::array<pollfd, 2> streams = {pollfd{out_, POLLIN, 0}, pollfd{err_ended_ ? -1 : err_, POLLIN, 0}};
-    if (::poll(streams.data(), streams.size(), 300'000) <= 0) return false;
+    if (::poll(streams.data(), streams.size(), 1000 * patience_seconds()) <= 0) return false;
     if (streams[0].revents != 0 && !append(out_, finished_.out)) close_output();
     if (streams[1].revents != 0 && !append(err_, finished_.err)) err_ended_ = true;
     return true;

@@ -16,7 +16,7 @@ constexpr std::int64_t few_queries = 16;
 constexpr std::int64_t few_widened_queries = tile_queries;
 // Rows that such a run has at least: more than one of a recorded step may have.
 constexpr std::int64_t few_widened_rows = 8;
-// Of K and V that are widened at a time. engine/device_budget.cpp counts on it.
+// Of K and V that are widened at a time. engine/scratch_plan.cpp counts on it.
 constexpr std::int64_t most_widened_bytes = std::int64_t{512} << 20;
 // Of the partial results of a launch.
 constexpr std::int64_t most_partial_floats = 32 << 20;

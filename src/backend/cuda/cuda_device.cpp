@@ -38,8 +38,10 @@ class CudaDevice final : public Device {
     }
     return allocate_mapped(stream_, bytes);
   }
+  void expect(std::int64_t bytes, std::int64_t tensors) override { expected_.make(stream_, bytes, tensors); }
   Buffer adopt(const HostTensor& tensor) override {
-    Buffer buffer = allocate_device(stream_, tensor.view.bytes());
+    Buffer buffer = expected_.take(tensor.view.bytes());
+    if (buffer.as<void>() == nullptr) buffer = allocate_device(stream_, tensor.view.bytes());
     ops_.to_device(buffer.as<void>(), tensor.view.data, tensor.view.bytes());
     return buffer;
   }
@@ -52,6 +54,7 @@ class CudaDevice final : public Device {
   const bool deterministic_;
   std::shared_ptr<Stream> stream_;
   CudaOps ops_;
+  Slab expected_;
   std::string name_;
 };
 

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t block_bytes = 8 << 20;
 constexpr std::size_t ring_blocks = 4;
 constexpr std::int64_t least_readback = 1 << 20;
-// Pieces in a block begin at multiples of this.
+// Pieces in a block, and in a slab, begin at multiples of this.
 constexpr std::int64_t piece_alignment = 256;
 
 }  // namespace
@@ -52,6 +52,20 @@ Buffer allocate_device(const std::shared_ptr<Stream>& stream, std::int64_t bytes
                                         cudaFree(old);
                                       }),
                 bytes);
+}
+
+void Slab::make(const std::shared_ptr<Stream>& stream, std::int64_t bytes, std::int64_t buffers) {
+  memory_ = Buffer();
+  memory_ = allocate_device(stream, bytes + buffers * piece_alignment);
+  used_ = 0;
+}
+
+Buffer Slab::take(std::int64_t bytes) {
+  if (bytes > memory_.bytes() - used_) return {};
+  const auto kept = std::make_shared<Buffer>(memory_);
+  std::byte* const first = memory_.as<std::byte>() + used_;
+  used_ += (bytes + piece_alignment - 1) / piece_alignment * piece_alignment;
+  return Buffer(std::shared_ptr<void>(kept, first), bytes);
 }
 
 Buffer allocate_mapped(const std::shared_ptr<Stream>& stream, std::int64_t bytes) {

@@ -30,6 +30,19 @@ class Stream {
 // that names the bytes asked for and those free.
 Buffer allocate_device(const std::shared_ptr<Stream>& stream, std::int64_t bytes);
 
+// Memory for many buffers, taken at once: each by itself would be rounded up to 2 MiB.
+class Slab {
+ public:
+  // Room for so many bytes in so many buffers. What was taken from the room before stays its users'.
+  void make(const std::shared_ptr<Stream>& stream, std::int64_t bytes, std::int64_t buffers);
+  // Aligned to 256; nothing where there is not so much left.
+  Buffer take(std::int64_t bytes);
+
+ private:
+  Buffer memory_;
+  std::int64_t used_ = 0;
+};
+
 // `bytes` of the host's memory, which stay there, that the GPU's kernels read and write across the bus; at their
 // address for the GPU. Otherwise as above.
 Buffer allocate_mapped(const std::shared_ptr<Stream>& stream, std::int64_t bytes);
