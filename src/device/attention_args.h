@@ -152,10 +152,11 @@ struct AttentionArgs {
   // same queries. What picked rows see of it begins at entry 0.
   KvView picked = {};
   const float* picked_q = nullptr;
-  // Where Ops::attends_in_place(): what these runs have picked, in their order, and the list of it (SelectArgs::list).
-  // Then nobody has copied it to `picked`: it is read where it is. In host memory and in device memory, as runs.
+  // What these runs have picked, in their order: in host memory and in device memory, as runs.
   std::span<const PickRun> picks = {};
   const PickRun* device_picks = nullptr;
+  // Where Ops::attends_in_place(): the list of it (SelectArgs::list). Then nobody has copied it to `picked`: it is read
+  // where it is.
   const std::int32_t* picked_list = nullptr;
 };
 

@@ -14,7 +14,7 @@ void launch_split_attention(const SplitArgs& args, cudaStream_t stream) {
   if (decodes(kv)) {
     if (args.picks) return launch_decode_picked(args, grid, stream);
     if (kv.type == DType::f8_e4m3) return launch_decode_f8(args, grid, stream);
-    return launch_decode<__nv_bfloat16, RowTracks>(args, grid, stream);
+    return launch_decode<__nv_bfloat16>(args, grid, stream);
   }
   if (kv.type == DType::f32) return launch_split_f32(args, grid, stream);
   if (kv.type == DType::f8_e4m3) return launch_split_f8(args, grid, stream);

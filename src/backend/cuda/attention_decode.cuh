@@ -265,18 +265,25 @@ struct ShareRing {
   Barrier taken[2];
 };
 
-template <typename Element, int dims, typename Tracks>
-__device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Tracks& tracks,
-                             const Stretches& stretches, int first_head, int head_count, ShareRing<dims>& ring,
-                             int& turn) {
+// `begin`: gives a walk through the row's entries, at this warp's first ones.
+template <typename Element, int dims, typename Tracks, typename Begin>
+__device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Tracks& tracks, const Begin& begin,
+                             int first_head, int head_count, ShareRing<dims>& ring, int& turn) {
   const AttentionBatch& batch = args.batch;
   const int head_dim = static_cast<int>(batch.kv.head_dim);
-  WarpWalk walk(stretches, at.slot, args.slots);
+  auto walk = begin();
+  const int count = walk.count();
   WarpKeys<Element, dims> keys;
-  if (walk.stretch() < stretches.count) keys.load(tracks.keys(walk.entries()), walk.entries(), head_dim);
+  const auto load_keys = [&] { keys.load(tracks.keys(walk.entries()), walk.entries(), head_dim); };
+  const bool begins_late = walk.waits();
+  if (walk.stretch() < count && !begins_late) load_keys();
   DecodeWarp<Element, dims> warp(batch, at.row(), first_head, head_count);
+  if (begins_late) {
+    walk.wait();
+    load_keys();
+  }
   bool of_picked = false;  // the queries are those for what was picked
-  for (int stretch = at.slot; stretch < stretches.count; stretch += args.slots, ++turn) {
+  for (int stretch = at.slot; stretch < count; stretch += args.slots, ++turn) {
     warp.clear();
     while (walk.stretch() == stretch) {
       const WarpEntries entries = walk.entries();
@@ -290,10 +297,16 @@ __device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Tr
       warp.score(keys, entries, weights);
       walk.advance();
       // The next keys are on their way while these values come and are added, also past the stretch's end.
-      if (walk.stretch() < stretches.count) keys.load(tracks.keys(walk.entries()), walk.entries(), head_dim);
+      const bool more = walk.stretch() < count;
+      const bool waits = walk.waits();
+      if (more && !waits) load_keys();
       warp.weigh(weights);
       warp.add(values, weights);
+      if (!waits) continue;
+      walk.wait();
+      load_keys();
     }
+    walk.wait();
     ring.pass(
         turn, [&](auto& shares) { warp.write(shares); },
         [&](const auto& shares) {
@@ -304,7 +317,7 @@ __device__ void attend_heads(const SplitArgs& args, const SplitRow& at, const Tr
 }
 
 // Grid: see SplitRow.
-template <typename Element, int dims, typename Tracks>
+template <typename Element, int dims>
 __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks)
     decode_kernel(const __grid_constant__ SplitArgs args) {
   __shared__ ShareRing<dims> ring;
@@ -316,30 +329,29 @@ __global__ void __launch_bounds__(split_threads, DecodeElements<Element>::blocks
   const RowRun run = batch.runs[at.piece.run];
   const Stretches stretches(batch.bounds[at.row()]);
   if (at.slot >= stretches.count) return wait_for_previous();
-  const Tracks tracks(batch, at.piece, run, at.kv_head);
-  if constexpr (!Tracks::picks) prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
+  const RowTracks tracks(batch, run, at.kv_head);
+  const auto begin = [&] { return WarpWalk(stretches, at.slot, args.slots); };
+  prefetch_first(tracks, batch.kv, begin());
   if (threadIdx.x == 0) ring.make();
   __syncthreads();
   wait_for_previous();
-  // What was picked is known now.
-  if constexpr (Tracks::picks) prefetch_first(tracks, batch.kv, stretches, at.slot, args.slots);
   const int group = batch.heads / static_cast<int>(batch.kv.kv_heads);
   int turn = 0;
   for (int in_group = 0; in_group < group; in_group += most_split_heads) {
-    attend_heads<Element, dims, Tracks>(args, at, tracks, stretches, at.kv_head * group + in_group,
-                                        min(most_split_heads, group - in_group), ring, turn);
+    attend_heads<Element, dims>(args, at, tracks, begin, at.kv_head * group + in_group,
+                                min(most_split_heads, group - in_group), ring, turn);
   }
   if (static_cast<int>(threadIdx.x) / warp_lanes == 0) prefetch_next(args);
   merge_if_last(args, at, stretches.count);
 }
 
 // Of heads up to 128, of whole 16 bytes.
-template <typename Element, typename Tracks>
+template <typename Element>
 void launch_decode(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
   if (args.batch.kv.head_dim <= 64) {
-    launch_early("decode_attention", decode_kernel<Element, 64, Tracks>, grid, split_threads, stream, args);
+    launch_early("decode_attention", decode_kernel<Element, 64>, grid, split_threads, stream, args);
   } else {
-    launch_early("decode_attention", decode_kernel<Element, 128, Tracks>, grid, split_threads, stream, args);
+    launch_early("decode_attention", decode_kernel<Element, 128>, grid, split_threads, stream, args);
   }
 }
 

@@ -3,7 +3,7 @@
 namespace precis::cuda {
 
 void launch_decode_f8(const SplitArgs& args, dim3 grid, cudaStream_t stream) {
-  launch_decode<__nv_fp8_e4m3, RowTracks>(args, grid, stream);
+  launch_decode<__nv_fp8_e4m3>(args, grid, stream);
 }
 
 }  // namespace precis::cuda

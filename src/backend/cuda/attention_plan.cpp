@@ -96,7 +96,7 @@ AttentionBatch AttentionPlan::empty_batch(const AttentionArgs& args) const {
           .kv = args.kv,
           .picked = args.picked,
           .picked_q = args.picked_q,
-          .picks = nullptr,
+          .picks = args.device_picks,
           .picked_list = nullptr,
           .scale = args.scale * log2_of_e,
           .heads = narrow<std::int32_t>(args.heads),
@@ -146,9 +146,7 @@ void AttentionPlan::finish_picks(const AttentionArgs& args) {
                   (std::ranges::any_of(tiles_, tiles) || (!decodes(args.kv) && std::ranges::any_of(splits_, splits)));
   for (SplitArgs& of : splits_) {
     of.picks = has_picked(of.batch);
-    if (args.picked_list == nullptr || wants_copies_) continue;
-    of.batch.picks = args.device_picks;
-    of.batch.picked_list = args.picked_list;
+    if (!wants_copies_) of.batch.picked_list = args.picked_list;
   }
 }
 
@@ -163,6 +161,7 @@ void AttentionPlan::add_split(const AttentionArgs& args, std::int32_t run, std::
                          .slots = 1,
                          .stretches = stretches_,
                          .picks = false,
+                         .is_placed = false,
                          .next = nullptr,
                          .next_bytes = 0,
                          .rounded = nullptr,
@@ -198,6 +197,10 @@ void AttentionPlan::set_rounded(void* rounded, const WeightView& next) {
     batch.next = next.data;
     batch.next_bytes = next.value_bytes() / 16 * 16;
   }
+}
+
+void AttentionPlan::set_placed() {
+  for (SplitArgs& batch : splits_) batch.is_placed = true;
 }
 
 void AttentionPlan::set_partials(float* partials, std::int32_t* counters) {

@@ -52,7 +52,7 @@ struct AttentionBatch {
   KvView kv;
   KvView picked;                    // as AttentionArgs, and the next three
   const float* picked_q;            // or none
-  const PickRun* picks;             // on the device
+  const PickRun* picks;             // on the device, of all that have picked
   const std::int32_t* picked_list;  // none: what was picked lies in `picked`
   float scale;                      // of scores, times log2(e): weights are powers of 2
   std::int32_t heads;
@@ -68,7 +68,9 @@ struct SplitArgs {
   std::int32_t slots;      // blocks that share a row's stretches
   std::int32_t stretches;  // of a row at most
   bool picks;              // some runs have picked
-  const std::byte* next;   // the matrix that is multiplied next, in whole 16 bytes; or none
+  // The kernel begins when all is written that it reads but for what was chosen (AttentionPlan::set_placed).
+  bool is_placed;
+  const std::byte* next;  // the matrix that is multiplied next, in whole 16 bytes; or none
   std::int64_t next_bytes;
   void* rounded;  // [rows of the step, heads, head_dim]: takes `out` as bf16 as well; or none
   // Each stretch's outputs [rows, heads, stretches, head_dim], before they are divided by the sums of their weights,
@@ -135,6 +137,8 @@ class AttentionPlan {
   std::int64_t counters() const { return counters_; }
   // `counters` are 0.
   void set_partials(float* partials, std::int32_t* counters);
+  // The list was written by launch_top, and nothing was launched since.
+  void set_placed();
   // Of all batches: SplitArgs::rounded, and whose product takes it. (Where rows are not rounded they are few, and the
   // product itself begins to read before attention ends.)
   void set_rounded(void* rounded, const WeightView& next);

@@ -54,8 +54,12 @@ class WarpWalk {
   }
 
   __device__ const WarpEntries& entries() const { return entries_; }
-  // Of the entries; not less than the stretches' count behind the last ones.
+  // Of the entries; not less than count() behind the last ones.
   __device__ int stretch() const { return stretch_; }
+  __device__ int count() const { return stretches_.count; }
+  // Whether the entries are known when the kernel before this one has ended; and until they are.
+  __device__ static constexpr bool waits() { return false; }
+  __device__ void wait() {}
 
   __device__ void advance() {
     entries_.first += entry_block;
@@ -115,9 +119,7 @@ class EntryKeys {
 // Both tracks of a row, for one KV head.
 class RowTracks {
  public:
-  static constexpr bool picks = false;
-
-  __device__ RowTracks(const AttentionBatch& batch, const AttentionPiece&, const RowRun& run, int kv_head)
+  __device__ RowTracks(const AttentionBatch& batch, const RowRun& run, int kv_head)
       : text_(batch, run.text, kv_head), summary_(run.summary) {}
 
   __device__ EntryKeys keys(const WarpEntries& entries) const {
@@ -135,61 +137,14 @@ class RowTracks {
   TrackPages summary_;
 };
 
-// Addresses of 16 entries' keys, each looked up by one lane.
-class LaneKeys {
- public:
-  template <typename KeyAt>
-  __device__ LaneKeys(const WarpEntries& entries, const KeyAt& key_at) {
-    const int entry = entries.first + static_cast<int>(threadIdx.x) % warp_entries;
-    if (entries.sees(entry)) key_ = reinterpret_cast<std::uintptr_t>(key_at(entry));
-  }
-
-  __device__ const std::byte* at(int index, bool) const {
-    return reinterpret_cast<const std::byte*>(__shfl_sync(all_lanes, key_, index));
-  }
-
- private:
-  std::uintptr_t key_ = 0;
-};
-
-// The same of rows that may have picked: the summary track is what was picked, where it is or in pages of its own.
-class PickedTracks {
- public:
-  static constexpr bool picks = true;
-
-  __device__ PickedTracks(const AttentionBatch& batch, const AttentionPiece& piece, const RowRun& run, int kv_head)
-      : text_(batch, run.text, kv_head),
-        summary_(summary_keys(batch, run, kv_head)),
-        queries_differ_(run.picked && batch.picked_q != nullptr) {
-    if (!run.picked || batch.picked_list == nullptr) return;
-    const PickRun& pick = batch.picks[piece.pick];
-    list_ = batch.picked_list + pick.first_page * batch.kv.page_entries;
-    summary_ = TrackKeys(batch, pick.track, kv_head);
-  }
-
-  __device__ LaneKeys keys(const WarpEntries& entries) const {
-    if (!entries.summary) return {entries, [&](int entry) { return text_.key(entry); }};
-    return {entries, [&](int entry) { return summary_.key(list_ != nullptr ? list_[entry] : entry); }};
-  }
-  __device__ bool queries_differ() const { return queries_differ_; }
-
- private:
-  TrackKeys text_;
-  TrackKeys summary_;
-  const std::int32_t* list_ = nullptr;  // entries of the track; none: what is seen
-  bool queries_differ_;
-};
-
 // Times that a warp takes entries which are fetched before the kernel before this one ends.
 constexpr int prefetched_times = 3;
 
 // Entries that this warp attends to first are on their way to the second-level cache: while the kernel before this one
 // ends, also where that one still writes some of them.
 template <typename Tracks>
-__device__ inline void prefetch_first(const Tracks& tracks, const KvView& kv, const Stretches& stretches, int slot,
-                                      int slots) {
-  WarpWalk walk(stretches, slot, slots);
-  for (int time = 0; time < prefetched_times && walk.stretch() < stretches.count; ++time, walk.advance()) {
+__device__ inline void prefetch_first(const Tracks& tracks, const KvView& kv, WarpWalk walk) {
+  for (int time = 0; time < prefetched_times && walk.stretch() < walk.count(); ++time, walk.advance()) {
     const WarpEntries& entries = walk.entries();
     const auto keys = tracks.keys(entries);
     const int entry_bytes = static_cast<int>(kv.head_dim) * (kv.type == DType::bf16 ? 2 : 1);

@@ -1,6 +1,7 @@
 #include "backend/cuda/cuda_ops.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
@@ -59,6 +60,7 @@ void CudaOps::rotation(const RotationArgs& args) {
 
 void CudaOps::place(const PlaceArgs& args) {
   expect_head(args.kv);
+  has_selected_ = false;
   launch_place(args, stream());
 }
 
@@ -66,12 +68,15 @@ void CudaOps::attention(const AttentionArgs& args) {
   if (args.runs.empty()) return;
   expect_head(args.kv);
   attention_.make(args);
+  const bool is_placed = std::exchange(has_selected_, false) && args.picked_list != nullptr;
   if (attention_.wants_copies()) {
     pick({.kv = args.kv,
           .picked = args.picked,
           .runs = args.picks,
           .device_runs = args.device_picks,
           .list = args.picked_list});
+  } else if (is_placed) {
+    attention_.set_placed();
   }
   if (attention_.partial_floats() > 0) {
     attention_.set_partials(partials_.get<float>(attention_.partial_floats()), counters(attention_.counters()));

@@ -120,9 +120,10 @@ class CudaOps final : public Ops {
   Scratch squares_;      // beside these
   PreparedRows prepared_;
   AttentionPlan attention_;
-  Scratch partials_;  // of split rows' attention, of selection, and of the search for the likely ids
-  Scratch counters_;  // beside these, all 0 between operations
-  Scratch widened_;   // K and V of long runs, see attention_plan.h
+  bool has_selected_ = false;  // select() came last of those whose results attention() reads
+  Scratch partials_;           // of split rows' attention, of selection, and of the search for the likely ids
+  Scratch counters_;           // beside these, all 0 between operations
+  Scratch widened_;            // K and V of long runs, see attention_plan.h
   GraphCache graphs_;
 };
 

@@ -19,6 +19,7 @@ void CudaOps::select(const SelectArgs& args) {
   scratch.most = scratch.keys + runs * scratch.stride;
   launch_scores(args, scratch, stream());
   launch_top(args, scratch, most_shares_ > 1 ? most_top_blocks : 1, stream());
+  has_selected_ = true;
 }
 
 void CudaOps::pick(const PickArgs& args) {

@@ -282,12 +282,12 @@ template <bool in_shared>
 __global__ void __launch_bounds__(top_threads) top_kernel(const __grid_constant__ TopArgs args) {
   extern __shared__ std::uint32_t shared_keys[];
   __shared__ TopShared shared;
-  let_next_begin();
   const int rank = static_cast<int>(blockIdx.x);
   const Cluster cluster(args.blocks);
   for (int i = static_cast<int>(threadIdx.x); i < rounds * bins; i += top_threads) (&shared.counts[0][0])[i] = 0;
   __syncthreads();
   wait_for_previous();
+  let_next_begin();  // not before: attention may count on that all before this kernel has ended (SplitArgs::is_placed)
   const PickRun run = args.runs[blockIdx.y];
   write_ends(args, run, rank);
   const int middle = middle_of(run);
