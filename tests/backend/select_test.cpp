@@ -1,7 +1,9 @@
 // What selective attention asks of a backend, against its definition in device/select_args.h.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "select_problem.h"
@@ -12,7 +14,7 @@ namespace {
 INSTANTIATE_TEST_SUITE_P(Backends, SelectTest, testing::ValuesIn(select_backends()),
                          [](const auto& info) { return info.param.name; });
 
-// The definition, entry by entry: how many come before it.
+// The definition, in double.
 std::vector<std::int32_t> expected_list(const SelectProblem& problem, const PickRun& run, std::int64_t proximity) {
   const std::int64_t dim = problem.kv().short_dim;
   std::vector<double> best(static_cast<std::size_t>(run.middle()), -INFINITY);
@@ -39,15 +41,13 @@ std::vector<std::int32_t> expected_list(const SelectProblem& problem, const Pick
   for (std::int32_t i = 0; i < run.middle(); ++i) scores.push_back(wide(i));
   std::vector<std::int32_t> list;
   for (std::int32_t i = 0; i < run.initial; ++i) list.push_back(i);
-  for (std::int32_t i = 0; i < run.middle(); ++i) {
-    std::int64_t before = 0;
-    for (std::int32_t j = 0; j < run.middle(); ++j) {
-      const double a = scores[static_cast<std::size_t>(j)];
-      const double b = scores[static_cast<std::size_t>(i)];
-      before += a > b || (a == b && j < i) ? 1 : 0;
-    }
-    if (before < run.top) list.push_back(run.initial + i);
-  }
+  std::vector<std::int32_t> best_first(scores.size());
+  std::iota(best_first.begin(), best_first.end(), 0);
+  std::ranges::stable_sort(best_first, std::greater<>(),
+                           [&](std::int32_t i) { return scores[static_cast<std::size_t>(i)]; });
+  best_first.resize(static_cast<std::size_t>(run.top));
+  std::ranges::sort(best_first);
+  for (const std::int32_t i : best_first) list.push_back(run.initial + i);
   for (std::int32_t i = run.local; i < run.end; ++i) list.push_back(i);
   return list;
 }
@@ -71,6 +71,53 @@ TEST_P(SelectTest, TheBestAreChosenAndTiesGoToTheFirst) {
       }
     }
   }
+}
+
+// As many as several processors share, about as many as a lane, a warp or all of them take at once; of few different
+// numbers, so that far more are equal than are to be chosen, and of many.
+TEST_P(SelectTest, ManyAreChosenFrom) {
+  for (const std::int64_t dim : {1, 24}) {
+    SCOPED_TRACE(testing::Message() << "dim " << dim);
+    SelectProblem problem(random_, DType::bf16, 16, dim, 8);
+    for (const std::int64_t middle : {127, 129, 4096, 4097, 5000, 32768, 32771, 60000}) {
+      problem.add(1, random_.between(0, 20), random_.between(1, middle - 1), middle, random_.between(0, 9));
+    }
+    problem.add(3, 5, 2048, 20000, 0);
+    problem.fill();
+    for (const std::int64_t proximity : {0, 1, 2}) {
+      ops_->select({problem.q.data(), problem.kv(), proximity, problem.runs, problem.runs.data(), problem.list.data()});
+      for (const PickRun& run : problem.runs) {
+        const auto listed = problem.listed(run);
+        EXPECT_EQ(std::vector(listed.begin(), listed.end()), expected_list(problem, run, proximity))
+            << run.middle() << " choices, " << run.top << " chosen, proximity " << proximity;
+      }
+    }
+  }
+}
+
+// All are equal; more than a block's shared memory holds.
+TEST_P(SelectTest, OfEqualOnesTheFirstAreChosen) {
+  SelectProblem problem(random_, DType::bf16, 64, 1, 8);
+  problem.add(1, 3, 2048, 50000, 1);
+  problem.add(1, 0, 100, 4096, 0);
+  if (GetParam().name == "cuda") problem.add(1, 128, 2048, 340000, 64);
+  problem.fill();
+  std::ranges::fill(problem.q, 0.0F);
+  ops_->select({problem.q.data(), problem.kv(), 1, problem.runs, problem.runs.data(), problem.list.data()});
+  for (const PickRun& run : problem.runs) {
+    const auto listed = problem.listed(run);
+    EXPECT_EQ(std::vector(listed.begin(), listed.end()), expected_list(problem, run, 1)) << run.middle() << " choices";
+  }
+}
+
+// More than blocks' shared memory holds, on a GPU.
+TEST_P(SelectTest, VeryManyAreChosenFrom) {
+  SelectProblem problem(random_, DType::bf16, 64, 8, 8);
+  problem.add(1, 128, 2048, 340000, 64);
+  problem.fill();
+  ops_->select({problem.q.data(), problem.kv(), 1, problem.runs, problem.runs.data(), problem.list.data()});
+  const auto listed = problem.listed(problem.runs.front());
+  EXPECT_EQ(std::vector(listed.begin(), listed.end()), expected_list(problem, problem.runs.front(), 1));
 }
 
 TEST_P(SelectTest, WhatIsNoNumberIsLeast) {

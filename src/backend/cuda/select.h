@@ -12,7 +12,7 @@ namespace precis::cuda {
 
 // Memory of a call of select().
 struct SelectScratch {
-  std::int64_t stride;  // numbers of a run: as many as entries that it may choose from, at least
+  std::int64_t stride;  // numbers of a run: as many as entries that it may choose from, at least; whole fours
   float* scores;        // [runs, stride]: F of a run's entries from `initial` on
   std::uint32_t* keys;  // [runs, stride]: the same by order, after proximity
   std::uint32_t* most;  // [rows of the step]: the largest f of a row of a run of several rows, by order

@@ -264,7 +264,7 @@ void launch_rows(const ScoreArgs& args, dim3 grid, cudaStream_t stream) {
 std::int64_t most_choices(const SelectArgs& args) {
   std::uint32_t pages = 1;
   for (const PickRun& run : args.runs) pages = std::max(pages, static_cast<std::uint32_t>(run.track.count));
-  return std::int64_t{std::bit_ceil(pages)} * args.kv.page_entries;
+  return (std::int64_t{std::bit_ceil(pages)} * args.kv.page_entries + 3) / 4 * 4;
 }
 
 void launch_scores(const SelectArgs& args, const SelectScratch& scratch, cudaStream_t stream) {
