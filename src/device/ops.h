@@ -189,12 +189,14 @@ class Ops {
   // most_likely(), and what `options` want of each row.
   virtual void draw(const DrawArgs& args) = 0;
   virtual void copy_pages(const CopyPagesArgs& args) = 0;
-  // Whether there is what efficient selective attention needs: the four below, place()'s query_sums and plain_keys, and
-  // attention() of runs that have picked.
+  // Whether there is what efficient selective attention needs: keep_short() and what follows it, place()'s query_sums
+  // and plain_keys, and attention() of runs that have picked.
   virtual bool selects() const { return false; }
   // Whether attention() takes AttentionArgs::picked_list, so that what was picked and is not to be turned need not be
   // copied.
   virtual bool attends_in_place() const { return false; }
+  // linear() and keep_short(), and linear(): in one, where a backend has a shorter way.
+  virtual void shorten(const ShortenArgs& args);
   virtual void keep_short(const KeepShortArgs& args);
   virtual void select(const SelectArgs& args);
   virtual void pick(const PickArgs& args);

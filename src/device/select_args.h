@@ -1,8 +1,8 @@
 // What efficient selective attention asks of a device: runs of rows that attend to few entries of a long track, chosen
 // by short vectors. docs/esa.md, "In the engine".
 //
-// Of a layer that selects, in this order: place() leaves query_sums and plain_keys, linear() makes q' and k' of them,
-// then keep_short(), and where runs pick, linear(), select(), pick(), turn() (pick() and turn() as the positions want
+// Of a layer that selects, in this order: place() leaves query_sums and plain_keys, shorten() makes k' of them, keeps
+// it and, where runs pick, makes q', and then come select(), pick(), turn() (pick() and turn() as the positions want
 // them), and attention(). Runs come twice: in host memory to plan by, in device memory to read. In calls that are
 // recorded (Ops::repeat) only some of what host runs say holds for all calls: first_row, rows, first_page, initial,
 // top, count(), and the number of the track's pages up to a power of two. local, end and distance go on from step to
@@ -23,6 +23,20 @@ struct KeepShortArgs {
   const std::int64_t* slots = nullptr;  // [rows], as PlaceArgs
   KvView kv = {};
   std::int64_t rows = 0;
+};
+
+// keep_short() of the keys' products with one matrix, and the queries' products with another one.
+struct ShortenArgs {
+  const float* keys = nullptr;  // [key_rows, key_weight.inputs]
+  WeightView key_weight = {};
+  float* short_keys = nullptr;          // [key_rows, kv.short_dim]: temporary
+  const std::int64_t* slots = nullptr;  // as KeepShortArgs
+  KvView kv = {};
+  std::int64_t key_rows = 0;
+  const float* queries = nullptr;  // [query_rows, query_weight.inputs]
+  WeightView query_weight = {};
+  float* short_queries = nullptr;  // [query_rows, kv.short_dim]
+  std::int64_t query_rows = 0;
 };
 
 // What each run picks. The score of a row c and an entry m is f = q'_c . k'_m; for a run F_m = max over its rows of

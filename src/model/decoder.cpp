@@ -219,21 +219,20 @@ void Decoder::select(const StepInputs& inputs, std::size_t layer, Chosen chosen,
   const LayerWeights& weights = weights_.layers[layer];
   const std::size_t group = places_[layer].group;
   const std::int64_t length = spec_.kv_heads * spec_.head_dim;
-  const std::int64_t dim = spec_.esa->dim;
-  const auto project = [&](const WeightView& weight, const float* x, std::int64_t rows, float* y) {
-    const LinearPart part{weight, nullptr, y, dim};
-    ops_.linear({.x = x, .x_stride = length, .rows = rows, .parts = {&part, 1}});
-  };
   const bool texts = chosen == Chosen::texts;
   const std::int64_t first = texts ? 0 : inputs.text_rows;
-  const std::int64_t keys = texts ? inputs.text_rows : inputs.rows() - inputs.text_rows;
-  if (keys > 0) {
-    project(weights.esa_k, work_->plain_keys + first * length, keys, work_->short_k);
-    ops_.keep_short({.x = work_->short_k, .slots = inputs_->slots(group) + first, .kv = kv, .rows = keys});
-  }
   const std::span<const PickRun> picks = inputs_->host_picks(group);
+  ops_.shorten({.keys = work_->plain_keys + first * length,
+                .key_weight = weights.esa_k,
+                .short_keys = work_->short_k,
+                .slots = inputs_->slots(group) + first,
+                .kv = kv,
+                .key_rows = texts ? inputs.text_rows : inputs.rows() - inputs.text_rows,
+                .queries = work_->query_sums,
+                .query_weight = weights.esa_q,
+                .short_queries = work_->short_q,
+                .query_rows = picks.empty() ? 0 : inputs.text_rows});
   if (picks.empty()) return;
-  project(weights.esa_q, work_->query_sums, inputs.text_rows, work_->short_q);
   ops_.select({.q = work_->short_q,
                .kv = kv,
                .proximity = spec_.esa->proximity,

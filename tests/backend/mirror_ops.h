@@ -103,6 +103,29 @@ class MirrorOps final : public Ops {
   bool selects() const override { return ops_.selects(); }
   bool attends_in_place() const override { return ops_.attends_in_place(); }
 
+  void shorten(const ShortenArgs& args) override {
+    std::int64_t pages = 0;
+    for (std::int64_t row = 0; row < args.key_rows; ++row) {
+      pages = std::max(pages, args.slots[row] / args.kv.page_entries + 1);
+    }
+    ShortenArgs on_device = args;
+    Mirror short_keys(*this, args.short_keys, args.key_rows * args.kv.short_dim);
+    Mirror short_queries(*this, args.short_queries, args.query_rows * args.kv.short_dim);
+    Mirror kept(*this, args.kv.near_short, near_pages(args.kv, pages) * short_page_bytes(args.kv));
+    Mirror far(*this, args.kv.short_base, (pages - near_pages(args.kv, pages)) * short_page_bytes(args.kv));
+    on_device.keys = copy(args.keys, args.key_rows * args.key_weight.inputs);
+    on_device.key_weight = copy(args.key_weight);
+    on_device.short_keys = short_keys.device();
+    on_device.slots = copy(args.slots, args.key_rows);
+    on_device.kv.near_short = kept.device();
+    on_device.kv.short_base = far.device();
+    on_device.queries = copy(args.queries, args.query_rows * args.query_weight.inputs);
+    on_device.query_weight = copy(args.query_weight);
+    on_device.short_queries = short_queries.device();
+    ops_.shorten(on_device);
+    finish({&short_queries, &kept, &far});
+  }
+
   void keep_short(const KeepShortArgs& args) override {
     std::int64_t pages = 0;
     for (std::int64_t row = 0; row < args.rows; ++row) {

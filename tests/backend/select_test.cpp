@@ -259,6 +259,73 @@ TEST_P(SelectTest, QueriesAreTurnedToTheirDistance) {
   }
 }
 
+// The same bits in one as by three operations.
+TEST_P(SelectTest, KeysAndQueriesAreShortened) {
+  constexpr std::int64_t dim = 13;
+  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
+    for (const std::int64_t inputs : {24, 30, 1024}) {
+      for (const std::int64_t rows : {0, 1, 2, 3, 4, 5}) {
+        const std::int64_t query_rows = random_.between(0, 2) == 0 ? random_.between(0, 5) : rows;
+        SCOPED_TRACE(testing::Message() << name_of(type) << " inputs " << inputs << " rows " << rows << " and "
+                                        << query_rows);
+        SelectProblem problem(random_, type, 5, dim);
+        problem.add(1, 0, 1, 30, 0);
+        problem.fill();
+        const std::vector<float> weights = random_.normals(2 * dim * inputs);
+        const auto matrix = [&](std::int64_t index) {
+          return WeightView{.data = reinterpret_cast<const std::byte*>(weights.data() + index * dim * inputs),
+                            .scales = nullptr,
+                            .format = WeightFormat::f32,
+                            .outputs = dim,
+                            .inputs = inputs};
+        };
+        const std::vector<float> keys = random_.normals(rows * inputs);
+        const std::vector<float> queries = random_.normals(query_rows * inputs);
+        const std::vector<std::int64_t> slots = {7, -1, 23, 3, 29};
+        std::vector<float> short_keys(static_cast<std::size_t>(rows * dim));
+        std::vector<float> short_queries(static_cast<std::size_t>(query_rows * dim));
+        std::vector<float> expected = short_queries;
+        const ShortenArgs args{.keys = keys.data(),
+                               .key_weight = matrix(0),
+                               .short_keys = short_keys.data(),
+                               .slots = slots.data(),
+                               .kv = problem.kv(),
+                               .key_rows = rows,
+                               .queries = queries.data(),
+                               .query_weight = matrix(1),
+                               .short_queries = short_queries.data(),
+                               .query_rows = query_rows};
+        const auto kept = [&] {
+          std::vector<float> all;
+          for (std::int64_t slot = 0; slot < 30; ++slot) {
+            const std::byte* key = problem.kv().short_key(slot / 5, slot % 5);
+            const DType kept_as = problem.kv().short_type();
+            for (std::int64_t d = 0; d < dim; ++d) all.push_back(stored(key + d * size_of(kept_as), kept_as));
+          }
+          return all;
+        };
+        const std::vector<float> before = kept();
+        if (rows > 0) {
+          const LinearPart part{args.key_weight, nullptr, short_keys.data(), dim};
+          ops_->linear({.x = keys.data(), .x_stride = inputs, .rows = rows, .parts = {&part, 1}});
+          ops_->keep_short({short_keys.data(), slots.data(), problem.kv(), rows});
+        }
+        if (query_rows > 0) {
+          const LinearPart part{args.query_weight, nullptr, expected.data(), dim};
+          ops_->linear({.x = queries.data(), .x_stride = inputs, .rows = query_rows, .parts = {&part, 1}});
+        }
+        const std::vector<float> by_three = kept();
+        EXPECT_EQ(by_three != before, rows > 0);
+        const std::vector<float> zeros(static_cast<std::size_t>(rows * dim));
+        ops_->keep_short({zeros.data(), slots.data(), problem.kv(), rows});
+        ops_->shorten(args);
+        EXPECT_EQ(kept(), by_three);
+        EXPECT_EQ(short_queries, expected);
+      }
+    }
+  }
+}
+
 TEST_P(SelectTest, PlaceGivesWhatIsChosenBy) {
   constexpr std::int64_t heads = 6;
   constexpr std::int64_t kv_heads = 2;

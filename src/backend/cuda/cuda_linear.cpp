@@ -78,6 +78,21 @@ void CudaOps::linear(const LinearArgs& args) {
   }
 }
 
+// Of few rows in one launch: what takes time is beginning a kernel and waiting for the one before. Bits are those of
+// linear().
+void CudaOps::shorten(const ShortenArgs& args) {
+  const WeightView& keys = args.key_weight;
+  const WeightView& queries = args.query_weight;
+  if (args.key_rows != args.query_rows || args.key_rows > few_rows || keys.format != WeightFormat::f32 ||
+      queries.format != keys.format || queries.inputs != keys.inputs || !has_chunks(keys.format, keys.inputs)) {
+    return Ops::shorten(args);
+  }
+  const LinearPart parts[] = {{keys, nullptr, args.short_keys, keys.outputs},
+                              {queries, nullptr, args.short_queries, queries.outputs}};
+  const LinearArgs products{.x = args.keys, .x_stride = keys.inputs, .rows = args.key_rows, .parts = parts};
+  launch_short_rows(few_rows_of(products, parts), {args.queries, args.slots, args.kv}, stream());
+}
+
 void CudaOps::linear_several(const LinearArgs& args, const RoundedRows& rounded) {
   for_formats(args.parts, [&](auto parts) {
     if (launch_several(args, parts, {}, rounded)) return;

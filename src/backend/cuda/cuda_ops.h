@@ -50,6 +50,7 @@ class CudaOps final : public Ops {
   void copy_pages(const CopyPagesArgs& args) override;
   bool selects() const override { return true; }
   bool attends_in_place() const override { return true; }
+  void shorten(const ShortenArgs& args) override;
   void keep_short(const KeepShortArgs& args) override;  // this and the next three: cuda_select.cpp
   void select(const SelectArgs& args) override;
   void pick(const PickArgs& args) override;

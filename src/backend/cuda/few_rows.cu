@@ -7,9 +7,11 @@
 // Rows that are to be normed are multiplied by the norm's weights on their way, and their squares are summed beside the
 // products, which are divided by the root in the end: so nobody reads the rows twice.
 #include <algorithm>
+#include <type_traits>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/kv_address.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/numbers.cuh"
 #include "backend/cuda/weights.cuh"
@@ -45,6 +47,34 @@ __device__ inline void write_output(const FewRows& args, const FewRowsPart& part
   if (part.bias != nullptr) sum += part.bias[output];
   y = args.accumulate ? y + sum : sum;
 }
+
+// Writes to y. Kernels whose outputs go elsewhere have another one.
+struct OutputRows {
+  // Rows of a part that lie elsewhere than others.
+  __device__ const float* rows_of(const FewRows& args, int) const { return args.x; }
+  __device__ void write(const FewRows& args, int part, int row, int output, float sum) const {
+    write_output(args, args.parts[part], row, output, sum);
+  }
+};
+
+// See ShortRows.
+struct ShortOutputs {
+  __device__ const float* rows_of(const FewRows& args, int part) const { return part == 0 ? args.x : of.queries; }
+  __device__ void write(const FewRows& args, int part, int row, int output, float sum) const {
+    if (part != 0) return write_output(args, args.parts[part], row, output, sum);
+    const std::int64_t slot = of.slots[row];
+    if (slot < 0) return;
+    const std::int64_t page = slot / of.kv.page_entries;
+    const auto in_page = static_cast<int>(slot - page * of.kv.page_entries);
+    if (of.kv.type == DType::f32) {
+      short_key<float>(of.kv, page, in_page)[output] = sum;
+    } else {
+      short_key<__nv_bfloat16>(of.kv, page, in_page)[output] = __float2bfloat16_rn(sum);
+    }
+  }
+
+  ShortRows of;
+};
 
 // `width` inputs, whose first is at a multiple of `width`.
 template <int width>
@@ -96,8 +126,9 @@ struct BlockSums {
 
 // Sums of all threads, written by the first threads. Gated: the first half of the outputs are the gate's, the second
 // half up's.
-template <int outputs, int rows, bool gates>
-__device__ inline void finish(const FewRows& args, const Position& at, int first_row, const Sums<outputs, rows>& sums) {
+template <int outputs, int rows, bool gates, typename Output>
+__device__ inline void finish(const FewRows& args, const Output& to, const Position& at, int first_row,
+                              const Sums<outputs, rows>& sums) {
   __shared__ BlockSums<outputs, rows> shared;
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const bool writes = threadIdx.x % warp_lanes == 0;
@@ -129,7 +160,7 @@ __device__ inline void finish(const FewRows& args, const Position& at, int first
     const float other = shared.product(args, written + in_output, in_row) + (up.bias != nullptr ? up.bias[output] : 0);
     part.y[row * part.y_stride + output] = gated(gate, other);
   } else {
-    write_output(args, part, row, output, product);
+    to.write(args, at.part, row, output, product);
   }
 }
 
@@ -188,15 +219,16 @@ __device__ inline void add_chunks(const Chunks<Part, outputs>& chunks, const flo
 }
 
 // Rows and outputs past the last ones repeat these and are not written.
-template <WeightFormat format, int outputs, int rows, bool gates>
-__global__ void __launch_bounds__(threads) few_rows_kernel(const __grid_constant__ FewRows args, bool aligned,
-                                                           std::int64_t row_bytes, std::int64_t row_scales) {
+template <WeightFormat format, int outputs, int rows, bool gates, typename Output>
+__global__ void __launch_bounds__(threads)
+    few_rows_kernel(const __grid_constant__ FewRows args, const __grid_constant__ Output to, bool aligned,
+                    std::int64_t row_bytes, std::int64_t row_scales) {
   using Part = Chunk<format>;
   const Position at = position_of<outputs, gates>(args);
   const int first_row = static_cast<int>(blockIdx.y) * rows;
   const float* x[rows];
 #pragma unroll
-  for (int r = 0; r < rows; ++r) x[r] = args.x + min(first_row + r, args.rows - 1) * args.x_stride;
+  for (int r = 0; r < rows; ++r) x[r] = to.rows_of(args, at.part) + min(first_row + r, args.rows - 1) * args.x_stride;
   Sums<outputs, rows> sums;
   const auto chunk_of = [&](int o, int index) {
     constexpr int each = gates ? outputs / 2 : outputs;
@@ -218,7 +250,7 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(const __grid_constant
   for (index += threads; index < chunks; index += threads) {
     add_chunks<outputs, rows>(Chunks<Part, outputs>(chunk_of, index), x, args.norm, aligned, sums);
   }
-  finish<outputs, rows, gates>(args, at, first_row, sums);
+  finish<outputs, rows, gates>(args, to, at, first_row, sums);
 }
 
 // Plain rows whose length is no multiple of a chunk, one weight at a time.
@@ -241,7 +273,7 @@ __global__ void __launch_bounds__(threads)
       sums.products[0][r] = fmaf(w, input[0], sums.products[0][r]);
     }
   }
-  finish<1, rows, false>(args, at, first_row, sums);
+  finish<1, rows, false>(args, OutputRows{}, at, first_row, sums);
 }
 
 int blocks_of(const FewRows& args, int outputs) {
@@ -250,16 +282,17 @@ int blocks_of(const FewRows& args, int outputs) {
   return blocks;
 }
 
-template <WeightFormat format, int rows, bool gates>
-void launch(const FewRows& args, cudaStream_t stream) {
+template <WeightFormat format, int rows, bool gates, typename Output = OutputRows>
+void launch(const FewRows& args, cudaStream_t stream, const Output& to = {}) {
   // So many outputs that the inputs' loads are shared, so few that all weights stay in registers.
   constexpr int outputs = is_plain<format> ? 4 : 2;
   const int blocks = gates ? blocks_for(args.parts[0].outputs, outputs / 2) : blocks_of(args, outputs);
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(blocks_for(args.rows, rows)));
   const auto is_aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
-  const bool aligned = is_aligned(args.x) && is_aligned(args.norm) && args.x_stride % 4 == 0;
-  launch_early("few_rows", few_rows_kernel<format, outputs, rows, gates>, grid, threads, stream, args, aligned,
-               value_row_bytes(format, args.inputs), scale_row_bytes(format, args.inputs) / 2);
+  bool aligned = is_aligned(args.x) && is_aligned(args.norm) && args.x_stride % 4 == 0;
+  if constexpr (std::is_same_v<Output, ShortOutputs>) aligned = aligned && is_aligned(to.of.queries);
+  launch_early("few_rows", few_rows_kernel<format, outputs, rows, gates, Output>, grid, threads, stream, args, to,
+               aligned, value_row_bytes(format, args.inputs), scale_row_bytes(format, args.inputs) / 2);
 }
 
 template <WeightFormat format>
@@ -289,6 +322,16 @@ void launch_few_rows(const FewRows& args, cudaStream_t stream) {
     if (!has_chunks(format, args.inputs)) return launch_odd<format>(args, stream);
     launch_for_rows<format, false>(args, stream);
   });
+}
+
+void launch_short_rows(const FewRows& args, const ShortRows& shorts, cudaStream_t stream) {
+  if (args.rows == 0) return;
+  const auto launch_rows = [&](auto rows) {
+    launch<WeightFormat::f32, decltype(rows)::value, false>(args, stream, ShortOutputs{shorts});
+  };
+  if (args.rows == 1) return launch_rows(std::integral_constant<int, 1>());
+  if (args.rows == 2) return launch_rows(std::integral_constant<int, 2>());
+  launch_rows(std::integral_constant<int, 4>());
 }
 
 void launch_few_gated_rows(const FewRows& args, cudaStream_t stream) {

@@ -72,6 +72,14 @@ struct FewRows {
   FewRowsPart parts[few_rows_parts];
 };
 void launch_few_rows(const FewRows& args, cudaStream_t stream);
+// Two parts of equally many rows of their own, without norm: the first part's products are not written to y, but to the
+// rows' slots as k' (KeepShortArgs). f32, in whole chunks.
+struct ShortRows {
+  const float* queries;       // the second part's rows; they lie as the first one's
+  const std::int64_t* slots;  // [rows]
+  KvView kv;
+};
+void launch_short_rows(const FewRows& args, const ShortRows& shorts, cudaStream_t stream);
 // The first part's y = silu(first part's product) * second part's product, of equally many outputs. Inputs must be
 // whole chunks.
 void launch_few_gated_rows(const FewRows& args, cudaStream_t stream);
