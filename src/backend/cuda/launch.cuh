@@ -4,9 +4,10 @@
 // Rules for kernels that are launched so: wait_for_previous() comes before anything is written, and before anything is
 // read that the kernels before it in the stream may still be writing. What comes before it may read weights, a step's
 // inputs and its rotation (their copy and kernel are followed by a plain launch, which waits for them), and may fetch K
-// and V to the second-level cache. Every block calls it, so that a kernel ends after all that were launched before it.
-// let_next_begin() may come anywhere: the next one waits by itself. Behind wait_for_previous() it tells the next one
-// that all before this kernel has ended: so attention begins before it waits for launch_top (SplitArgs::is_placed).
+// and V to the second-level cache. Every block that does anything calls it, so that a kernel ends after all that were
+// launched before it. let_next_begin() may come anywhere: the next one waits by itself. Behind wait_for_previous() it
+// tells the next one that all before this kernel has ended: so attention begins before it waits for launch_top
+// (SplitArgs::is_placed).
 #pragma once
 
 #include <cuda_runtime.h>

@@ -82,7 +82,8 @@ __global__ void __launch_bounds__(one_threads) one_row_kernel(const __grid_const
   const PickRun run = args.runs[blockIdx.y];
   const int begin = static_cast<int>(blockIdx.x) * one_choices;
   const int middle = middle_of(run);
-  if (run.rows != 1 || begin >= middle) return wait_for_previous();
+  // Up to half of the blocks, and the last ones. The others wait for the kernel before; these make room for each other.
+  if (run.rows != 1 || begin >= middle) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int first = begin + static_cast<int>(threadIdx.x) / warp_lanes * warp_choices + lane / team;
   const auto dims = static_cast<int>(args.kv.short_dim);
