@@ -59,7 +59,8 @@ std::int64_t row_bytes(const ModelSpec& spec, const ScratchTraits& traits, std::
 std::int64_t dequantized_bytes(const ModelSpec& spec, const ScratchTraits& traits) {
   if (!traits.exact && !traits.quantized) return 0;
   const std::int64_t outputs = std::max({spec.ffn, spec.hidden, spec.qkv_width(), spec.vocabulary});
-  return rounded_up(std::min(stripe_bytes, outputs * largest_inputs(spec) * (traits.exact ? 4 : 2)));
+  const std::int64_t row = largest_inputs(spec) * (traits.exact ? 4 : 2);
+  return rounded_up(outputs <= stripe_bytes / row ? outputs * row : std::max(stripe_bytes, row));
 }
 
 // Rows of one run that are split among blocks, at most.
@@ -68,8 +69,9 @@ std::int64_t split_rows_of_run(const ModelSpec& spec, DType type, std::int64_t r
   const std::int64_t group = spec.group_heads();
   const bool has_tiles = dim == 64 || dim == 80 || dim == 96 || dim == 128 || dim == 256;
   if (!has_tiles || type == DType::f32) return rows;
-  if (type != DType::f8_e4m3) return std::clamp<std::int64_t>(few_queries / group, 1, rows);
-  return std::clamp<std::int64_t>((few_widened_queries - 1) / group, few_widened_rows - 1, rows);
+  const std::int64_t split = type == DType::f8_e4m3 ? std::max((few_widened_queries - 1) / group, few_widened_rows - 1)
+                                                    : std::max<std::int64_t>(few_queries / group, 1);
+  return std::min(split, rows);
 }
 
 // Runs of a sequence in a step: its text, and its summaries.
@@ -87,7 +89,7 @@ std::int64_t partial_bytes(const ModelSpec& spec, const KvGeometry& geometry, st
   const std::int64_t row = spec.heads * std::min(stretches, most_stretches) * (spec.head_dim + 2);
   const std::int64_t rows = std::min(
       limits.rows, limits.sequences * runs_of_sequence(spec) * split_rows_of_run(spec, geometry.type, limits.rows));
-  const std::int64_t attention = std::min(rows * row, std::max(most_partial_floats, row));
+  const std::int64_t attention = rows <= most_partial_floats / row ? rows * row : std::max(most_partial_floats, row);
   // Scores and keys of what a sequence chooses from.
   const std::int64_t selection = spec.esa ? 2 * limits.sequences * limits.positions + limits.rows : 0;
   return rounded_up(std::max(attention, selection) * std::int64_t{sizeof(float)});
