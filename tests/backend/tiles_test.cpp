@@ -7,20 +7,12 @@
 #include <cmath>
 #include <limits>
 
-#include "backend/cpu/cpu_ops.h"
-#include "backend/cpu/isa.h"
-#include "problems.h"
+#include "cpu_fixture.h"
 
 namespace precis {
 namespace {
 
-class CpuTilesTest : public testing::TestWithParam<const cpu::Kernels*> {
- protected:
-  std::uint64_t seed_ = fresh_seed();
-  testing::ScopedTrace trace_{__FILE__, __LINE__, "PRECIS_TEST_SEED=" + std::to_string(seed_)};
-  Random random_{seed_};
-  cpu::CpuOps ops_{*GetParam(), 1};
-};
+class CpuTilesTest : public CpuOpsTest {};
 
 INSTANTIATE_TEST_SUITE_P(Isa, CpuTilesTest, testing::ValuesIn(cpu::available_kernels()),
                          [](const auto& info) { return std::string(info.param->name); });

@@ -12,7 +12,8 @@ namespace {
 
 // Rows up to which reading the weights takes longer than multiplying without tensor cores.
 constexpr std::int64_t few_rows = 4;
-// Rows that are converted and multiplied at a time: bounds the scratch memory.
+// Rows that are converted and multiplied at a time: bounds the scratch memory. engine/scratch_plan.cpp counts on it and
+// on the next.
 constexpr std::int64_t rows_at_a_time = 8192;
 // Of weights dequantized at a time.
 constexpr std::int64_t stripe_bytes = 64 << 20;
