@@ -1,20 +1,21 @@
 #!/bin/bash
 # Runs the GPU's operation tests under compute-sanitizer, each test by itself, several at a time: on a machine with a GPU,
 # after a build with tests.
-#   scripts/sanitize_gpu.sh [-j PROCESSES] [-t SECONDS] [-f FILTER] [PRECIS_BACKEND_TEST]
+#   scripts/sanitize_gpu.sh [-j PROCESSES] [-t SECONDS] [-f FILTER] [-o TOOL] [PRECIS_BACKEND_TEST]
 # One line for each tool and test; exit status 123 if one found something, failed, or did not end within its time. Calls
-# that return an error are no finding: the program checks each itself, and a test provokes one. The measure of products
-# (CudaDeviceTest.IsMeasured) is left out of racecheck: it runs a kernel of cuBLASLt alone, where racecheck reports the
-# hardware's own barriers of copies as hazards.
+# that return an error are no finding: the program checks each itself, and a test provokes one. Nor are hazards within
+# cuBLASLt's own kernels (nvjet), of which racecheck reports some: they are counted beside the rest.
 set -u
 jobs=8
 seconds=500
-filter='*Cuda*'
-while getopts j:t:f: option; do
+filter='*Cuda*:*/cuda'
+tools='memcheck racecheck'
+while getopts j:t:f:o: option; do
   case $option in
     j) jobs=$OPTARG ;;
     t) seconds=$OPTARG ;;
     f) filter=$OPTARG ;;
+    o) tools=$OPTARG ;;
     *) exit 2 ;;
   esac
 done
@@ -33,6 +34,13 @@ check() {
   if grep -q 'terminated before first instrumented API call' "$log" && grep -q '  PASSED  ' "$log"; then
     status=0 found="nothing runs on the GPU"
   fi
+  # Each race is two lines: a read or write at one place, and another.
+  local places theirs
+  places=$(grep -cE '(Read|Write) access at ' "$log")
+  theirs=$(grep -cE '(Read|Write) access at nvjet_' "$log")
+  if [ "$status" = 3 ] && [ "$places" -gt 0 ] && [ "$places" = "$theirs" ] && grep -q '  PASSED  ' "$log"; then
+    status=0 found="0 in ours, in cuBLASLt's: $found"
+  fi
   case $status in
     0) echo "ok $1 $2 (${took} s): $found" ;;
     124) echo "OUT OF TIME $1 $2 (${took} s)" ;;
@@ -50,8 +58,8 @@ export -f check
 tests=$("$TEST" --gtest_list_tests --gtest_filter="$filter" |
   awk '/^[^ ]/ { suite = $1 } /^ / { print suite $1 }')
 [ -n "$tests" ] || { echo "no test is called $filter" >&2; exit 2; }
-for tool in memcheck racecheck; do
+for tool in $tools; do
   for name in $tests; do
-    [ "$tool $name" = 'racecheck CudaDeviceTest.IsMeasured' ] || printf '%s\n%s\n' "$tool" "$name"
+    printf '%s\n%s\n' "$tool" "$name"
   done
 done | xargs -d '\n' -n 2 -P "$jobs" bash -c 'check "$1" "$2"' check

@@ -9,11 +9,6 @@
 namespace precis {
 namespace {
 
-class PickedAttentionTest : public SelectTest {};
-
-INSTANTIATE_TEST_SUITE_P(Backends, PickedAttentionTest, testing::ValuesIn(select_backends()),
-                         [](const auto& info) { return info.param.name; });
-
 // How attention gets to what was picked.
 enum class Way : std::uint8_t { copied, with_own_queries, in_place };
 
@@ -142,20 +137,51 @@ void expect_attended(const AttendProblem& problem, Way way, double tolerance) {
   }
 }
 
-TEST_P(PickedAttentionTest, RowsAttendToWhatWasPicked) {
-  constexpr PickingRows picking[] = {{1, 3, 300, 500, 0, 0}, {20, 3, 30, 100, 0, 0}, {1, 0, 7, 80, 2, 20}};
-  for (const DType type : {DType::f32, DType::bf16, DType::f8_e4m3}) {
-    for (const std::int64_t head_dim : {16, 80, 128, 256}) {
-      const AttendProblem problem(*ops_, random_, type, 6, head_dim, picking);
-      for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
-        if (way == Way::in_place && !ops_->attends_in_place()) continue;
-        SCOPED_TRACE(testing::Message() << name_of(type) << " way " << static_cast<int>(way) << " head_dim "
-                                        << head_dim);
-        // Tiles of tensor cores take queries and weights as bf16.
-        const bool tiles = GetParam().name == "cuda" && type != DType::f32 && head_dim > 16;
-        expect_attended(problem, way, tiles ? 0.03 : 4e-5);
-      }
+class PickedAttentionTest : public SelectTest {
+ protected:
+  // In every way that the backend has.
+  void expect_rows(DType type, std::int64_t page_entries, std::int64_t head_dim, std::span<const PickingRows> picking,
+                   double tolerance) {
+    const AttendProblem problem(*ops_, random_, type, page_entries, head_dim, picking);
+    for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
+      if (way == Way::in_place && !ops_->attends_in_place()) continue;
+      SCOPED_TRACE(testing::Message() << "way " << static_cast<int>(way) << " head_dim " << head_dim);
+      expect_attended(problem, way, tolerance);
     }
+  }
+
+  // Tiles of tensor cores take queries and weights as bf16.
+  static double tile_tolerance(std::int64_t head_dim) {
+    return GetParam().name == "cuda" && head_dim > 16 ? 0.03 : 4e-5;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, PickedAttentionTest, testing::ValuesIn(select_backends()),
+                         [](const auto& info) { return info.param.name; });
+
+// A test for each type of entries and size of heads, as a sanitizer takes minutes for each.
+constexpr PickingRows mixed[] = {{1, 3, 300, 500, 0, 0}, {20, 3, 30, 100, 0, 0}, {1, 0, 7, 80, 2, 20}};
+
+TEST_P(PickedAttentionTest, RowsOfFloatsAttendToWhatWasPicked) {
+  for (const std::int64_t head_dim : {16, 80, 128, 256}) expect_rows(DType::f32, 6, head_dim, mixed, 4e-5);
+}
+
+TEST_P(PickedAttentionTest, RowsOfHalvesAttendToWhatWasPicked) {
+  for (const std::int64_t head_dim : {16, 80}) expect_rows(DType::bf16, 6, head_dim, mixed, tile_tolerance(head_dim));
+}
+
+TEST_P(PickedAttentionTest, WideRowsOfHalvesAttendToWhatWasPicked) {
+  for (const std::int64_t head_dim : {128, 256}) expect_rows(DType::bf16, 6, head_dim, mixed, tile_tolerance(head_dim));
+}
+
+TEST_P(PickedAttentionTest, RowsOfBytesAttendToWhatWasPicked) {
+  for (const std::int64_t head_dim : {16, 80})
+    expect_rows(DType::f8_e4m3, 6, head_dim, mixed, tile_tolerance(head_dim));
+}
+
+TEST_P(PickedAttentionTest, WideRowsOfBytesAttendToWhatWasPicked) {
+  for (const std::int64_t head_dim : {128, 256}) {
+    expect_rows(DType::f8_e4m3, 6, head_dim, mixed, tile_tolerance(head_dim));
   }
 }
 
@@ -164,18 +190,20 @@ TEST_P(PickedAttentionTest, RowsAttendToWhatWasPicked) {
 constexpr PickingRows decoding[] = {{1, 0, 1, 50, 0, 0},     {1, 16, 16, 60, 0, 1},     {1, 15, 17, 90, 3, 33},
                                     {1, 1, 496, 600, 0, 31}, {1, 33, 497, 700, 17, 64}, {1, 128, 2048, 4300, 0, 4096}};
 
-TEST_P(PickedAttentionTest, DecodedRowsAttendToWhatWasPicked) {
-  for (const DType type : {DType::bf16, DType::f8_e4m3}) {
-    for (const std::int64_t head_dim : {64, 128}) {
-      const AttendProblem problem(*ops_, random_, type, head_dim == 64 ? 16 : 5, head_dim, decoding);
-      for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
-        if (way == Way::in_place && !ops_->attends_in_place()) continue;
-        SCOPED_TRACE(testing::Message() << name_of(type) << " way " << static_cast<int>(way) << " head_dim "
-                                        << head_dim);
-        expect_attended(problem, way, 4e-5);
-      }
-    }
-  }
+TEST_P(PickedAttentionTest, DecodedRowsOfHalvesAttendToWhatWasPicked) {
+  expect_rows(DType::bf16, 16, 64, decoding, 4e-5);
+}
+
+TEST_P(PickedAttentionTest, WideDecodedRowsOfHalvesAttendToWhatWasPicked) {
+  expect_rows(DType::bf16, 5, 128, decoding, 4e-5);
+}
+
+TEST_P(PickedAttentionTest, DecodedRowsOfBytesAttendToWhatWasPicked) {
+  expect_rows(DType::f8_e4m3, 16, 64, decoding, 4e-5);
+}
+
+TEST_P(PickedAttentionTest, WideDecodedRowsOfBytesAttendToWhatWasPicked) {
+  expect_rows(DType::f8_e4m3, 5, 128, decoding, 4e-5);
 }
 
 TEST_P(PickedAttentionTest, PickedRowsHaveTheSameBitsAloneAndInPlace) {
