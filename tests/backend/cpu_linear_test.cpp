@@ -10,8 +10,8 @@ namespace precis {
 namespace {
 
 // What products of `inputs` numbers of about 1 may differ by: sums are rounded to 2^-24, 16-bit activations to 2^-15 of
-// the largest of their block. bf16 activations that are bf16 and 8-bit ones as `eight_bit_rows` has them are not
-// rounded at all.
+// the largest of their block. bf16 activations that are bf16 and those of `eight_bit_rows` where 8 bits or tiles meet
+// them are not rounded at all.
 float product_tolerance(WeightFormat format, std::int64_t inputs) {
   const auto count = static_cast<float>(inputs);
   return 1e-6F * count + (format == WeightFormat::q8 ? 3e-4F * std::sqrt(count) : 0.0F);
@@ -46,7 +46,8 @@ class CpuLinearTest : public CpuOpsTest {
   // Rows of activations that the products of this format do not round.
   std::vector<float> rows_held(WeightFormat format, std::int64_t rows, std::int64_t stride, std::int64_t inputs,
                                bool exact) {
-    if (format == WeightFormat::q4) return eight_bit_rows(random_, rows, stride, inputs);
+    const bool tiles = !exact && format == WeightFormat::q8 && GetParam()->multiplies_tiles;
+    if (format == WeightFormat::q4 || tiles) return eight_bit_rows(random_, rows, stride, inputs);
     std::vector<float> x = random_.normals((rows - 1) * stride + inputs);
     const bool halves = !exact && format == WeightFormat::bf16 && GetParam()->multiplies_halves;
     return halves ? bf16_rows(std::move(x)) : x;
@@ -142,6 +143,37 @@ TEST_P(CpuLinearTest, HalvesRoundActivations) {
       return y;
     };
     expect_same_bits(product(x), product(bf16_rows(x)));
+  }
+}
+
+// To bf16, and small ones of a block to multiples of 2^-11 of the largest one's power of two.
+TEST_P(CpuLinearTest, TilesRoundActivationsOfEightBitWeights) {
+  if (!GetParam()->multiplies_tiles) GTEST_SKIP() << "has no tiles";
+  constexpr std::int64_t inputs = 544;
+  constexpr std::int64_t outputs = 40;
+  const Matrix matrix(random_, WeightFormat::q8, outputs, inputs);
+  for (const std::int64_t rows : {1, 4, 5, 40}) {
+    std::vector<float> x = random_.normals(rows * inputs);
+    for (float& value : x) value *= std::exp2(static_cast<float>(random_.between(-14, 0)));
+    std::vector<float> rounded = bf16_rows(x);
+    for (std::size_t block = 0; block < rounded.size(); block += 32) {
+      float most = 0;
+      for (std::size_t i = block; i < block + 32; ++i) most = std::max(most, std::abs(x[i]));
+      const float unit = std::exp2(std::floor(std::log2(most)) - 11);
+      for (std::size_t i = block; i < block + 32; ++i) rounded[i] = std::nearbyint(rounded[i] / unit) * unit;
+    }
+    const auto product = [&](Ops& solver, const std::vector<float>& activations) {
+      std::vector<float> y(static_cast<std::size_t>(rows * outputs));
+      const LinearPart part{matrix.view, nullptr, y.data(), outputs};
+      solver.linear({activations.data(), inputs, rows, std::span(&part, 1)});
+      return y;
+    };
+    const std::vector<float> actual = product(ops_, x);
+    expect_close(actual, product(reference_, rounded), 1e-5F);
+    const std::vector<float> plain = product(reference_, x);
+    float most = 0;
+    for (std::size_t i = 0; i < actual.size(); ++i) most = std::max(most, std::abs(actual[i] - plain[i]));
+    EXPECT_GT(most, 1e-4F) << "as if nothing were rounded";
   }
 }
 

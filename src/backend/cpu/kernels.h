@@ -16,10 +16,12 @@ enum class Format : std::uint8_t { f32, f16, bf16, q8, q4 };
 
 // What a product takes its activations as.
 enum class Form : std::uint8_t {
-  floats,  // as they are
-  halves,  // rounded to bf16, where Kernels::multiplies_halves
-  shorts,  // 16-bit integers with a scale and a sum every 32, for q8
-  bytes,   // 8-bit ones, for q4
+  floats,       // as they are
+  halves,       // rounded to bf16, where Kernels::multiplies_halves
+  shorts,       // 16-bit integers with a scale and a sum every 32, for q8
+  bytes,        // 8-bit ones, for q4
+  tile_shorts,  // for q8, where Kernels::multiplies_tiles: as shorts, of at most 2^12, that bf16 holds exactly, and
+                // with powers of two as their scales
 };
 
 // How much memory a row takes in a form: some slices of its inputs, of equal size.
@@ -190,6 +192,7 @@ struct AttentionTile {
 struct Kernels {
   const char* name;
   bool multiplies_halves;
+  bool multiplies_tiles;
   RowShape (*row_shape)(Form form, std::int64_t inputs);
   void (*convert)(const ActivationRows& rows);       // for `few`
   void (*convert_many)(const ActivationRows& rows);  // for `many`: a group

@@ -18,7 +18,7 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
 }  // namespace
 
 Form form_of(const WeightView& weight, const Kernels& kernels, bool exact) {
-  if (weight.format == WeightFormat::q8) return Form::shorts;
+  if (weight.format == WeightFormat::q8) return kernels.multiplies_tiles && !exact ? Form::tile_shorts : Form::shorts;
   if (weight.format == WeightFormat::q4) return Form::bytes;
   return weight.format == WeightFormat::bf16 && kernels.multiplies_halves && !exact ? Form::halves : Form::floats;
 }

@@ -21,9 +21,9 @@ struct InputRows {
 };
 
 // Of Form.
-constexpr std::size_t forms = 4;
+constexpr std::size_t forms = 5;
 
-// What a product with `weight` takes its activations as. `exact`: as floats where they might be rounded to bf16.
+// What a product with `weight` takes its activations as. `exact`: not rounded to bf16.
 Form form_of(const WeightView& weight, const Kernels& kernels, bool exact);
 
 std::int64_t outputs_of(std::span<const LinearPart> parts);
