@@ -45,7 +45,7 @@ void expect_rows_alone(Ops& ops, const WeightView& weight, const std::vector<flo
 TEST_P(CpuTilesTest, EveryNumberOfRowsGivesTheSameBits) {
   constexpr std::int64_t most = 40;
   const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {
-      {WeightFormat::bf16, {1, 31, 33, 64, 95}},
+      {WeightFormat::bf16, {1, 31, 33, 64, 95, 512, 545, 1120}},
       {WeightFormat::q8, {32, 224, 288, 512, 544, 1056}},
       {WeightFormat::q4, {32, 224, 288, 512, 544, 1056}}};
   for (const auto& [format, widths] : cases) {
@@ -121,9 +121,10 @@ class LastPage {
 
 // Tiles are loaded by instructions that AddressSanitizer does not see.
 TEST_P(CpuTilesTest, NothingIsReadBehindAMatrix) {
-  const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {{WeightFormat::bf16, {1, 30, 33, 64, 95}},
-                                                                      {WeightFormat::q8, {32, 224, 544}},
-                                                                      {WeightFormat::q4, {32, 224, 544}}};
+  const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {
+      {WeightFormat::bf16, {1, 30, 33, 64, 95, 512, 545}},
+      {WeightFormat::q8, {32, 224, 544}},
+      {WeightFormat::q4, {32, 224, 544}}};
   for (const auto& [format, widths] : cases) {
     for (const std::int64_t inputs : widths) {
       for (const std::int64_t outputs : {1, 15, 16, 17, 33, 48}) {
@@ -156,29 +157,39 @@ float normal_or_zero(float value) {
   return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0F, value) : value;
 }
 
-// 32 inputs at a time: the even ones one after the other, the odd ones, and both onto the sum.
+// 512 inputs at a time, as 16 lines of 16 pairs: of the first pair of each line the even inputs, line by line, the odd
+// ones, and both onto the sum; then of the second pair, and so on.
 float tile_sum(const std::vector<float>& weights, const std::vector<float>& x) {
   float sum = 0;
-  for (std::size_t step = 0; step < x.size(); step += 32) {
-    float parts[2] = {};
-    for (std::size_t i = step; i < std::min(step + 32, x.size()); ++i) {
-      float& part = parts[i % 2];
-      part = normal_or_zero(std::fma(normal_or_zero(weights[i]), normal_or_zero(x[i]), part));
+  for (std::size_t square = 0; square < x.size(); square += 512) {
+    for (std::size_t pair = 0; pair < 16; ++pair) {
+      float parts[2] = {};
+      for (std::size_t line = 0; line < 16; ++line) {
+        for (std::size_t half = 0; half < 2; ++half) {
+          const std::size_t i = square + 32 * line + 2 * pair + half;
+          if (i >= x.size()) continue;
+          float& part = parts[half];
+          part = normal_or_zero(std::fma(normal_or_zero(weights[i]), normal_or_zero(x[i]), part));
+        }
+      }
+      sum = normal_or_zero(sum + normal_or_zero(parts[0] + parts[1]));
     }
-    sum = normal_or_zero(sum + normal_or_zero(parts[0] + parts[1]));
   }
-  return sum;
+  return sum + 0.0F;  // what was too small is no -0
 }
 
 TEST_P(CpuTilesTest, HalvesAreAddedUpInTheTilesOrder) {
   if (!multiplies_tiles(GetParam())) GTEST_SKIP() << "has no tiles";
-  const auto rounded = [](float value) { return to_float(to_bf16(value)); };
-  for (const std::int64_t inputs : {1, 2, 31, 64, 77, 1024}) {
+  const auto rounded = [](float value) { return to_float(to_bf16(normal_or_zero(value))); };
+  for (const std::int64_t inputs : {1, 2, 31, 64, 77, 511, 512, 545, 1024, 1600}) {
     constexpr std::int64_t outputs = 35;
     const Matrix matrix(random_, WeightFormat::bf16, outputs, inputs);
     const auto* weights = reinterpret_cast<const Bf16*>(matrix.bytes.data());
-    for (const std::int64_t rows : {1, 2, 8, 9, 50}) {
-      const std::vector<float> x = random_.normals(rows * inputs);
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 8, 17, 50}) {
+      std::vector<float> x = random_.normals(rows * inputs);
+      // Products at the edge of what is normal, now and then.
+      const float scale = random_.between(0, 2) == 0 ? 2e-38F : 1.0F;
+      for (float& value : x) value *= scale;
       std::vector<float> expected;
       for (std::int64_t row = 0; row < rows; ++row) {
         for (std::int64_t output = 0; output < outputs; ++output) {

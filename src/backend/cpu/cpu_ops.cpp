@@ -15,10 +15,6 @@ constexpr std::size_t scratch_alignment = 64;
 // Rows that are converted at a time for products of many.
 constexpr std::int64_t slab_rows = 1024;
 
-std::int64_t most_few_rows(bool quantized) {
-  return quantized ? few_quantized_rows : few_rows;
-}
-
 float* aligned(float* memory) {
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   return memory + (scratch_alignment - address % scratch_alignment) % scratch_alignment / sizeof(float);
@@ -81,11 +77,15 @@ void CpuOps::rms_norm(const RmsNormArgs& args) {
   });
 }
 
+std::int64_t CpuOps::most_few_rows(const WeightView& weight) const {
+  return kernels_.few_rows(form_of(weight, kernels_, exact_activations_));
+}
+
 void CpuOps::linear(const LinearArgs& args) {
   if (args.rows == 0 || args.parts.empty()) return;
-  const bool quantized = std::any_of(args.parts.begin(), args.parts.end(),
-                                     [](const LinearPart& part) { return is_quantized(part.weight.format); });
-  if (args.rows <= most_few_rows(quantized)) return linear_few(args);
+  const bool are_few = std::all_of(args.parts.begin(), args.parts.end(),
+                                   [&](const LinearPart& part) { return args.rows <= most_few_rows(part.weight); });
+  if (are_few) return linear_few(args);
   for (std::int64_t row = 0; row < args.rows; row += slab_rows) {
     linear_many(args, row, std::min(slab_rows, args.rows - row));
   }
@@ -93,8 +93,7 @@ void CpuOps::linear(const LinearArgs& args) {
 
 void CpuOps::gate_up(const GateUpArgs& args) {
   if (args.rows == 0) return;
-  const bool quantized = is_quantized(args.gate.weight.format) || is_quantized(args.up.weight.format);
-  if (args.rows <= most_few_rows(quantized)) return gate_up_few(args);
+  if (args.rows <= std::min(most_few_rows(args.gate.weight), most_few_rows(args.up.weight))) return gate_up_few(args);
   for (std::int64_t row = 0; row < args.rows; row += slab_rows) {
     gate_up_many(args, row, std::min(slab_rows, args.rows - row));
   }

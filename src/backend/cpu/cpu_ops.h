@@ -52,6 +52,8 @@ class CpuOps final : public Ops {
   template <typename Each>
   void for_rows(std::int64_t rows, std::int64_t row_cost, const Each& each);
 
+  // Rows that linear_few() and gate_up_few() take with these weights.
+  std::int64_t most_few_rows(const WeightView& weight) const;
   // Products of few rows: few_rows.cpp.
   void linear_few(const LinearArgs& args);
   void gate_up_few(const GateUpArgs& args);

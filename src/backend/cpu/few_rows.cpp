@@ -19,7 +19,7 @@ constexpr std::int64_t worth_sharing = 32768;
 struct RowsLayout {
   RowsLayout(const Kernels& kernels, const InputRows& rows) {
     for (std::size_t form = 0; form < forms; ++form) {
-      const RowShape shape = kernels.row_shape(static_cast<Form>(form), rows.inputs);
+      const RowShape shape = kernels.few_row_shape(static_cast<Form>(form), rows.inputs);
       const bool used = static_cast<Form>(form) != Form::floats || rows.norm.weight != nullptr;
       row_bytes[form] = shape.slices * shape.slice_bytes;
       slice_bytes[form] = shape.slice_bytes;
@@ -120,15 +120,14 @@ void CpuOps::linear_few(const LinearArgs& args) {
   Shares shares(tasks.count(), workers);
   on_workers(workers, [&](int worker) {
     OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
-    for (Shares::Share share = shares.next(); share.first < share.last; share = shares.next()) {
-      while (share.first < share.last) {
-        const LinearTasks::Task task = tasks.joined(share.first, share.last);
-        LinearTile tile = tile_of(task, task.part->y + task.first);
-        tile.accumulate = args.accumulate;
-        tile.form = form_of(task.part->weight, kernels_, exact_activations_);
-        own.give(tile);
-        kernels_.few(tile);
-      }
+    WorkerTasks todo(tasks, shares);
+    for (LinearTasks::Task task = todo.next(); task.part != nullptr; task = todo.next()) {
+      LinearTile tile = tile_of(task, task.part->y + task.first);
+      tile.accumulate = args.accumulate;
+      tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+      tile.next = weights_of(todo.following());
+      own.give(tile);
+      kernels_.few(tile);
     }
   });
 }
@@ -149,16 +148,18 @@ void CpuOps::gate_up_few(const GateUpArgs& args) {
   on_workers(workers, [&](int worker) {
     OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
     const LinearPart up{args.up.weight, args.up.bias, scratch(worker) + up_offset, up_stride};
-    const auto multiply = [&](const LinearTasks::Task& task, float* y) {
+    const auto multiply = [&](const LinearTasks::Task& task, float* y, const LinearTasks::Task& following) {
       LinearTile tile = tile_of(task, y);
       tile.form = form_of(task.part->weight, kernels_, exact_activations_);
+      tile.next = weights_of(following);
       own.give(tile);
       kernels_.few(tile);
     };
-    for (Shares::Share share = shares.next(); share.first < share.last; share = shares.next()) {
-      const LinearTasks::Task task = tasks.joined(share.first, share.last);
-      multiply(task, gate.y + task.first);
-      multiply({&up, task.first, task.outputs}, up.y);
+    WorkerTasks todo(tasks, shares);
+    for (LinearTasks::Task task = todo.next(); task.part != nullptr; task = todo.next()) {
+      const LinearTasks::Task same_of_up{&up, task.first, task.outputs};
+      multiply(task, gate.y + task.first, same_of_up);
+      multiply(same_of_up, up.y, todo.following());
       for (std::int64_t row = 0; row < rows.count; ++row) {
         float* y = gate.y + row * width + task.first;
         kernels_.gate({y, up.y + row * up_stride, y, task.outputs});

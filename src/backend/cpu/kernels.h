@@ -42,11 +42,20 @@ struct ActivationRows {
   std::int64_t slice_stride;
 };
 
+// What a worker multiplies after a tile, by the same rows: `few` asks for its first weights before it ends, as memory
+// would rest otherwise until the next tile has asked.
+struct NextWeights {
+  const std::byte* values = nullptr;  // null: nothing
+  const std::uint16_t* scales = nullptr;
+  Format format = Format::f32;
+  std::int64_t outputs = 0;
+};
+
 // Some rows of x times some rows of one matrix: y[r][o] = w[o] . x[r] + bias[o], or += that.
 //
-// `few` (up to few_rows of them) takes rows as one slice after the other (`floats` as they are, not converted), all
-// converted together. `many` takes converted rows, slice s of row r at x + s * slice_stride + r * x_stride, or groups
-// of ManyShape::group in the place of their rows.
+// `few` (up to Kernels::few_rows of them) takes rows as one slice after the other (`floats` as they are, not
+// converted), all converted together. `many` takes converted rows, slice s of row r at x + s * slice_stride + r *
+// x_stride, or groups of ManyShape::group in the place of their rows.
 struct LinearTile {
   const std::byte* x;
   std::int64_t x_stride;  // bytes
@@ -62,6 +71,7 @@ struct LinearTile {
   float* y;
   std::int64_t y_stride;
   bool accumulate;
+  NextWeights next;    // of `few`
   std::byte* scratch;  // of `many`: many_scratch() bytes, aligned to 64
 };
 
@@ -72,10 +82,6 @@ struct ManyShape {
   std::int64_t outputs;  // of a task at most
   std::int64_t step;     // outputs of a task are a multiple of this, but for the last
 };
-
-// Rows that pass over the weights together without a scratch copy of them.
-constexpr std::int64_t few_rows = 8;
-constexpr std::int64_t few_quantized_rows = 4;
 
 // One row: y = x / rms(x) * weight. `y` may be `x`.
 struct NormRow {
@@ -193,7 +199,9 @@ struct Kernels {
   const char* name;
   bool multiplies_halves;
   bool multiplies_tiles;
-  RowShape (*row_shape)(Form form, std::int64_t inputs);
+  std::int64_t (*few_rows)(Form form);  // that pass over the weights together without a scratch copy of them
+  RowShape (*few_row_shape)(Form form, std::int64_t inputs);
+  RowShape (*many_row_shape)(Form form, std::int64_t inputs);
   void (*convert)(const ActivationRows& rows);       // for `few`
   void (*convert_many)(const ActivationRows& rows);  // for `many`: a group
   void (*few)(const LinearTile& tile);

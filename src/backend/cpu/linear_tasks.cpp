@@ -64,15 +64,36 @@ Shares::Share Shares::next() {
   return {};
 }
 
+LinearTasks::Task WorkerTasks::next() {
+  const LinearTasks::Task task = following_;
+  following_ = take();
+  return task;
+}
+
+LinearTasks::Task WorkerTasks::take() {
+  if (share_.first == share_.last) share_ = shares_.next();
+  return share_.first < share_.last ? tasks_.joined(share_.first, share_.last) : LinearTasks::Task{};
+}
+
+NextWeights weights_of(const LinearTasks::Task& task) {
+  if (task.part == nullptr) return {};
+  const WeightView& weight = task.part->weight;
+  NextWeights weights{
+      .values = weight.row(task.first), .format = static_cast<Format>(weight.format), .outputs = task.outputs};
+  if (is_quantized(weight.format)) {
+    weights.scales = reinterpret_cast<const std::uint16_t*>(weight.row_scales(task.first));
+  }
+  return weights;
+}
+
 LinearTile tile_of(const LinearTasks::Task& task, float* y) {
   const LinearPart& part = *task.part;
+  const NextWeights weights = weights_of(task);
   LinearTile tile{};
-  tile.values = part.weight.row(task.first);
-  if (is_quantized(part.weight.format)) {
-    tile.scales = reinterpret_cast<const std::uint16_t*>(part.weight.row_scales(task.first));
-  }
-  tile.format = static_cast<Format>(part.weight.format);
-  tile.outputs = task.outputs;
+  tile.values = weights.values;
+  tile.scales = weights.scales;
+  tile.format = weights.format;
+  tile.outputs = weights.outputs;
   tile.inputs = part.weight.inputs;
   tile.bias = part.bias == nullptr ? nullptr : part.bias + task.first;
   tile.y = y;

@@ -46,9 +46,9 @@ class LinearTasks {
   }
 
   struct Task {
-    const LinearPart* part;
-    std::int64_t first;  // output
-    std::int64_t outputs;
+    const LinearPart* part = nullptr;
+    std::int64_t first = 0;  // output
+    std::int64_t outputs = 0;
   };
 
   std::int64_t count() const { return count_; }
@@ -91,6 +91,28 @@ class Shares {
   const std::int64_t workers_;
   std::atomic<std::int64_t> next_ = 0;
 };
+
+// One worker's way through the tasks. It takes a share when it begins the last task of the one before, so that it knows
+// what it will read next.
+class WorkerTasks {
+ public:
+  WorkerTasks(const LinearTasks& tasks, Shares& shares) : tasks_(tasks), shares_(shares), following_(take()) {}
+
+  // Part null: no task is left.
+  LinearTasks::Task next();
+  // What next() will return.
+  const LinearTasks::Task& following() const { return following_; }
+
+ private:
+  LinearTasks::Task take();
+
+  const LinearTasks& tasks_;
+  Shares& shares_;
+  Shares::Share share_;
+  LinearTasks::Task following_;
+};
+
+NextWeights weights_of(const LinearTasks::Task& task);
 
 // What a tile takes of its task; the rows are left open. `y`: where the task's first output of the tile's first row is.
 LinearTile tile_of(const LinearTasks::Task& task, float* y);

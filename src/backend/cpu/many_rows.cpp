@@ -30,7 +30,7 @@ CpuOps::ConvertedRows CpuOps::convert_rows(const InputRows& rows, std::span<cons
   }
   std::array<std::int64_t, forms + 1> offsets{};
   for (std::size_t form = 0; form < forms; ++form) {
-    const RowShape shape = kernels_.row_shape(static_cast<Form>(form), rows.inputs);
+    const RowShape shape = kernels_.many_row_shape(static_cast<Form>(form), rows.inputs);
     converted.row_bytes[form] = shape.slice_bytes;
     offsets[form + 1] = offsets[form] + (used[form] ? places * shape.slices * shape.slice_bytes : 0);
   }
