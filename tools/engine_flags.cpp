@@ -53,7 +53,7 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
              "cuda: the same bits alone, in any batch and however prompts are cut; slower (others are so anyway);\n"
              "with --esa, any backend: the same bits on a cached prefix too");
   flags.text("--weights", "FORMAT", target.weights,
-             "quantize the weights when the model is opened: q8 or q4; default: as they are stored");
+             "quantize the weights when the model is opened: q8, q6, q5 or q4; default: as they are stored");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,
              "f32 (default); bf16: rounded, to compare with models that were cast in Python");
   flags.count("-b,--piece,--batch-size,--max-num-batched-tokens", "TOKENS", target.piece, 1, 1 << 16,

@@ -1,4 +1,4 @@
-// precis quantize: a checkpoint written anew with weights of 8 or 4 bits.
+// precis quantize: a checkpoint written anew with weights of 8, 6, 5 or 4 bits.
 #include "precis/quantize.h"
 
 #include <fmt/format.h>
@@ -20,28 +20,35 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q8 --weights q8
   precis quantize -m models/demo-ksa -o /tmp/demo-ksa-q4 --weights q4 --calibrate novel.txt --calibrate news.txt
-  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-7 --weights q4 --calibrate novel.txt --bits 7
+  precis quantize -m models/demo-ksa -o /tmp/demo-ksa-6 --weights q4 --calibrate novel.txt --bits 6
   precis run -m /tmp/demo-ksa-q8 -p "It was a dark night"
   precis eval kl -m /tmp/demo-ksa-q8 --against models/demo-ksa -f book.txt     (what it costs)
 
 The folder appears whole or not at all. Exit codes: 0 done, 1 the machine failed, 2 a flag, file or checkpoint is
 wrong, 130 interrupted.)";
 
-// Which matrices have eight bits where others have four.
-void note_formats(const Notes& notes, const QuantizeReport& report) {
-  std::string eight;
-  bool all = true;
-  for (const MatrixKind& kind : report.kinds) {
-    all = all && kind.eight_bits == kind.matrices;
-    if (kind.eight_bits == 0) continue;
-    eight += fmt::format("{}{} {} of {}", eight.empty() ? "" : ", ", kind.name, kind.eight_bits, kind.matrices);
+// "q5: down_proj 12 of 16, o_proj; q4: ...": which matrices have which format.
+std::string shown_formats(const QuantizeReport& report) {
+  std::string shown;
+  for (const auto& [format, bytes] : report.bytes_by_type) {
+    std::string kinds;
+    for (const MatrixKind& kind : report.kinds) {
+      const auto found = kind.formats.find(format);
+      if (found == kind.formats.end()) continue;
+      kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", kind.name);
+      if (found->second < kind.matrices) kinds += fmt::format(" {} of {}", found->second, kind.matrices);
+    }
+    if (!kinds.empty()) shown += fmt::format("; {}: {}", format, kinds);
   }
+  return shown;
+}
+
+void note_formats(const Notes& notes, const QuantizeReport& report) {
   if (report.kinds.empty()) return;
-  notes.line(
-      fmt::format("bits     {:.2f} a weight{}", report.bits, all ? "" : "; q8: " + (eight.empty() ? "none" : eight)));
+  notes.line(fmt::format("bits     {:.2f} a weight{}", report.bits, shown_formats(report)));
   if (!report.expected_cost) return;
-  notes.line(fmt::format("cost     {:.2g} nats a token: what each matrix at 4 bits costs alone, added up",
-                         *report.expected_cost));
+  notes.line(
+      fmt::format("cost     {:.2g} nats a token: what each matrix costs alone, added up", *report.expected_cost));
 }
 
 void note_report(const Notes& notes, const QuantizeReport& report, double seconds) {
@@ -98,7 +105,8 @@ int run_quantize(const QuantizeFlags& flags) {
 }  // namespace
 
 Command add_quantize(CLI::App& program) {
-  CLI::App* app = add_command(program, "quantize", "write a checkpoint anew with weights of 8 or 4 bits", kExamples);
+  CLI::App* app =
+      add_command(program, "quantize", "write a checkpoint anew with weights of 8, 6, 5 or 4 bits", kExamples);
   const auto target = std::make_shared<QuantizeFlags>();
   Flags flags(*app);
   flags.heading("Flags");
@@ -107,16 +115,16 @@ Command add_quantize(CLI::App& program) {
       .required();
   flags
       .text("--weights", "FORMAT", target->options.weights,
-            "q8 (8.5 bits a weight) or q4 (5 bits, the most sensitive matrices q8)")
+            "q8 (8.5 bits a weight), q6 (6.5), q5 (5.5) or q4 (4.5); the most sensitive matrices get more")
       .required();
   flags.texts("--calibrate", "FILE", target->calibration,
               "text to round the weights on, so that what layers compute changes least; several times: several files");
   flags.count("--calibrate-tokens", "N", target->options.calibration_tokens, 1, std::int64_t{1} << 28,
               "tokens of it that are used, at most, from all its parts (default 32k)");
   flags.number(
-      "--bits", "N", target->options.bits, 5, 8.5,
-      "with q4 and --calibrate: bits a weight, 5 to 8.5; spent on q8 for the matrices that four bits harm most a "
-      "byte, measured on the text (default: by role, see docs)");
+      "--bits", "N", target->options.bits, 4.5, 8.5,
+      "with q4 and --calibrate: bits a weight, 4.5 to 8.5; spent on q5, q6 and q8 for the matrices that four bits harm "
+      "most, measured on the text (default: by role, see docs)");
   flags.count("-t,--threads", "N", target->options.threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");
   flags.bytes("--shard-size", "BYTES", target->options.shard_bytes, "largest tensor file, such as 2G (default 4G)");

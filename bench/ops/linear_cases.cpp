@@ -120,8 +120,8 @@ std::vector<Case> linear_cases() {
                                      {"tiny_gate_up", 384, {1024, 1024}, small},
                                      {"tiny_down", 1024, {384}, small}};
   std::vector<Case> cases;
-  for (const WeightFormat format :
-       {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::f16, WeightFormat::f32, WeightFormat::q8,
+                                    WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     for (const Shape& shape : shapes) {
       for (const std::int64_t rows : {1, 4, 8, 16, 64, 512}) {
         cases.push_back({fmt::format("linear/{}/{}/{}", name_of(format), shape.name, rows), [=](Device& device) {

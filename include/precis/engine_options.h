@@ -43,8 +43,8 @@ struct EngineOptions {
   // bits are the same on any backend only with this.
   bool deterministic = false;
 
-  // Format of the weights: "" (as the checkpoint stores them), or "q8" or "q4": matrices are quantized when the
-  // checkpoint is opened, and only the quantized ones stay in memory (8.5 bits a weight; with "q4", 5 for most).
+  // Format of the weights: "" (as the checkpoint stores them), or "q8", "q6", "q5" or "q4": matrices are quantized when
+  // the checkpoint is opened, and only the quantized ones stay in memory (8.5, 6.5, 5.5 or 4.5 bits a weight for most).
   // docs/quantization.md says what that costs. The numbers are those of a checkpoint that `precis quantize` writes.
   std::string weights;
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,7 +19,8 @@ struct QuantizeOptions {
   // Folder to be made: it appears whole, or not at all. Nothing or an empty folder must be there. Required.
   std::filesystem::path output;
 
-  // "q8" (8.5 bits a weight) or "q4" (5 bits; some matrices are q8: docs/quantization.md). Required.
+  // "q8" (8.5 bits a weight), "q6" (6.5), "q5" (5.5) or "q4" (4.5); with q5 and q4 some matrices have more
+  // (docs/quantization.md). Required.
   std::string weights;
 
   // Texts that the weights are quantized on: matrices of layers are rounded so that their products change least on
@@ -29,9 +31,8 @@ struct QuantizeOptions {
   std::int64_t calibration_tokens = 32768;
 
   // With "q4" and calibration texts: so many bits a weight, scales included, as the average of all quantized matrices,
-  // at most; 5 to 8.5. Each matrix is measured on the texts with four bits, alone, and those that this costs most a
-  // byte stay q8 until the bits are spent. It takes a pass over 1,024 tokens for every matrix. None: some matrices are
-  // q8 by their role.
+  // at most; 4.5 to 8.5. Each matrix is measured on the texts with four bits, alone, and those that this costs most get
+  // q5, q6 or q8 until the bits are spent. It takes a pass over 1,024 tokens for every matrix. None: formats by role.
   std::optional<double> bits;
 
   // 0: one a physical core that this process may use. The bytes written do not depend on it; with calibration texts
@@ -49,8 +50,8 @@ struct QuantizeOptions {
 // Matrices of one role, "q_proj", in all layers.
 struct MatrixKind {
   std::string name;
-  std::int64_t matrices = 0;    // that were quantized
-  std::int64_t eight_bits = 0;  // of these
+  std::int64_t matrices = 0;                    // that were quantized
+  std::map<std::string, std::int64_t> formats;  // so many of them to "q5"
 };
 
 struct QuantizeReport {
@@ -64,8 +65,8 @@ struct QuantizeReport {
   std::vector<std::string> plain;     // matrices that stay as they are: their inputs are no multiple of a block
   std::vector<std::string> left_out;  // tensors that the model has no use for
   std::int64_t calibrated = 0;        // tokens of text that were used
-  // With QuantizeOptions::bits: the divergence from the plain model, in nats a token, that each q4 matrix causes alone,
-  // added up. What all cause together is near it.
+  // With QuantizeOptions::bits: the divergence from the plain model, in nats a token, that each matrix causes alone,
+  // added up; measured with four bits, and estimated from that for more. What all cause together is near it.
   std::optional<double> expected_cost;
 };
 

@@ -1,4 +1,4 @@
-// Which matrices keep eight bits where four are asked for, within a budget of bits.
+// Which matrices get more than four bits, within a budget of bits.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace precis {
 
-// Bits a weight of a quantized format, scales included: 8.5 (q8), 5 (q4).
+// Bits a weight of a quantized format, scales included: 8.5 (q8), 6.5, 5.5, 4.5 (q4).
 double bits_of(WeightFormat format);
 
 // What a matrix costs at four bits.
@@ -19,9 +19,12 @@ struct MatrixCost {
   double cost = 0;  // nats, of the model with this matrix alone at four bits
 };
 
-// The format of each: q8 from the one whose four bits cost most a weight to the one where they cost least, as long as
-// all together take at most `bits` a weight on average; one that does not fit is left to q4, and smaller ones behind it
-// are still tried. Equal ones go by name. `bits` from bits_of(q4) on.
+// Of what a matrix costs at four bits, what is left of it in a format, about.
+double share_left(WeightFormat format);
+
+// The format of each: all begin as q4, and the next better format goes to the matrix for which it saves most a bit, by
+// share_left, as long as all together take at most `bits` a weight on average; where it does not fit the matrix stays
+// as it is, and others behind it are still tried. Equal ones go by name. `bits` from bits_of(q4) on.
 FormatChoice spend_bits(std::span<const MatrixCost> costs, double bits);
 
 }  // namespace precis

@@ -22,9 +22,10 @@ constexpr int refits = 2;
 
 // A row as it is stored: weight i of block b stands for scale[b] * q[i] + minimum[b].
 struct Rounded {
-  VectorXf q;        // integers
-  VectorXf scale;    // [blocks], each an f16's value
-  VectorXf minimum;  // [blocks]; 0 in q8
+  VectorXf q;              // integers
+  std::vector<F16> words;  // [blocks]: what is stored of each line
+  VectorXf scale;          // [blocks]: those of the words
+  VectorXf minimum;
 
   float value(Index i) const { return scale[i / block_size] * q[i] + minimum[i / block_size]; }
 };
@@ -33,9 +34,12 @@ class RowRounding {
  public:
   RowRounding(const Quadratic& error, WeightFormat format, std::span<const float> row)
       : error_(error),
-        four_bits_(format == WeightFormat::q4),
+        format_(format),
         row_(Eigen::Map<const VectorXf>(row.data(), static_cast<Index>(row.size()))),
-        now_{VectorXf(row_.size()), VectorXf(row_.size() / block_size), VectorXf::Zero(row_.size() / block_size)} {}
+        low_(has_minimum(format) ? 0 : -127),
+        high_(has_minimum(format) ? static_cast<float>((1 << integer_bits(format)) - 1) : 127),
+        now_{VectorXf(row_.size()), std::vector<F16>(row.size() / static_cast<std::size_t>(block_size)),
+             VectorXf(row_.size() / block_size), VectorXf(row_.size() / block_size)} {}
 
   Rounded best() {
     fit_blocks();
@@ -50,7 +54,7 @@ class RowRounding {
     };
     round_in_order();
     keep_better();
-    for (int round = 0; four_bits_ && round < refits; ++round) {
+    for (int round = 0; has_minimum(format_) && round < refits; ++round) {
       refit();
       if (!keep_better()) break;
     }
@@ -61,23 +65,22 @@ class RowRounding {
   float nearest(float value, Index block) const {
     if (!(now_.scale[block] > 0)) return 0;
     const float q = std::nearbyint((value - now_.minimum[block]) / now_.scale[block]);
-    return four_bits_ ? std::clamp(q, 0.0F, 15.0F) : std::clamp(q, -127.0F, 127.0F);
+    return std::clamp(q, low_, high_);
+  }
+
+  void take(Index block, F16 word) {
+    now_.words[static_cast<std::size_t>(block)] = word;
+    const BlockLine line = stored_line(format_, word);
+    now_.scale[block] = line.scale;
+    now_.minimum[block] = line.minimum;
   }
 
   void fit_blocks() {
     for (Index block = 0; block < now_.scale.size(); ++block) {
       const Block weights(row_.data() + block * block_size, static_cast<std::size_t>(block_size));
-      const auto take = [&](const auto& fit) {
-        now_.scale[block] = to_float(fit.scale);
-        for (Index i = 0; i < block_size; ++i) now_.q[block * block_size + i] = fit.q[static_cast<std::size_t>(i)];
-      };
-      if (four_bits_) {
-        const Q4Block fit = fit_q4(weights);
-        take(fit);
-        now_.minimum[block] = to_float(fit.minimum);
-      } else {
-        take(fit_q8(weights));
-      }
+      const FittedBlock fit = fit_block(format_, weights);
+      take(block, fit.word);
+      for (Index i = 0; i < block_size; ++i) now_.q[block * block_size + i] = fit.q[static_cast<std::size_t>(i)];
     }
   }
 
@@ -128,7 +131,7 @@ class RowRounding {
   }
 
   // The scales and minimums of least error for the integers as they are: with w' = B z, z all scales and minimums of
-  // the row, B^T H B z = B^T H w. A block whose result cannot be stored keeps its own.
+  // the row, B^T H B z = B^T H w. A block that gets no rising line keeps its own.
   void refit() {
     const Index blocks = now_.scale.size();
     Eigen::MatrixXd columns(row_.size(), 2 * blocks);  // H B: of each block its integers, then ones
@@ -146,17 +149,18 @@ class RowRounding {
     const Eigen::VectorXd right = columns.transpose() * row_.cast<double>();
     const Eigen::VectorXd lines = normal.ldlt().solve(right);
     for (Index block = 0; block < blocks; ++block) {
-      const float scale = to_float(to_f16(static_cast<float>(lines[2 * block])));
-      const float minimum = to_float(to_f16(static_cast<float>(lines[2 * block + 1])));
+      const auto scale = static_cast<float>(lines[2 * block]);
+      const auto minimum = static_cast<float>(lines[2 * block + 1]);
       if (!(scale > 0) || !std::isfinite(scale) || !std::isfinite(minimum)) continue;
-      now_.scale[block] = scale;
-      now_.minimum[block] = minimum;
+      take(block, line_word(format_, scale, minimum));
     }
   }
 
   const Quadratic& error_;
-  bool four_bits_;
+  WeightFormat format_;
   VectorXf row_;
+  float low_;  // of integers
+  float high_;
   Rounded now_;
 };
 
@@ -168,13 +172,8 @@ void round_row(const Quadratic& error, WeightFormat format, std::span<const floa
   const Rounded rounded = RowRounding(error, format, row).best();
   std::vector<std::int8_t> q(row.size());
   for (std::size_t i = 0; i < q.size(); ++i) q[i] = static_cast<std::int8_t>(rounded.q[static_cast<Index>(i)]);
-  std::vector<F16> steps;
-  std::vector<F16> minimums;
-  for (Index block = 0; block < rounded.scale.size(); ++block) {
-    steps.push_back(to_f16(rounded.scale[block]));
-    minimums.push_back(to_f16(rounded.minimum[block]));
-  }
-  pack_row(format, {q, steps, minimums}, values, scales);
+  pack_row(format, q, values);
+  std::copy(rounded.words.begin(), rounded.words.end(), scales);
 }
 
 }  // namespace precis

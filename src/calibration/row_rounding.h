@@ -8,7 +8,7 @@
 
 namespace precis {
 
-// Writes one row in `format` as quantize_row does: values [value_row_bytes], scales [scale_row_bytes / 2]. The row's
+// Writes one row in `format` as quantize_row does: values [value_row_bytes], scales [a word for each block]. The row's
 // numbers are finite and at most 65504 in magnitude.
 //
 // Scales and minimums are first those of each block alone. Then every weight is rounded once, each so that it makes up

@@ -86,7 +86,7 @@ bool rounds_frequencies(const EngineOptions& options) {
 std::optional<WeightFormat> weight_format(const EngineOptions& options, const ModelSpec& spec) {
   if (options.weights.empty()) return std::nullopt;
   const auto wanted = quantized_format(options.weights);
-  if (!wanted) fail("weights: '{}', expected q8, q4 or nothing (as stored)", options.weights);
+  if (!wanted) fail("weights: '{}', expected q8, q6, q5, q4 or nothing (as stored)", options.weights);
   if (spec.quantized && *spec.quantized != *wanted) {
     fail("weights: '{}', but {} is quantized to {} already: expected that or nothing", options.weights,
          options.model.string(), name_of(*spec.quantized));

@@ -78,7 +78,7 @@ std::optional<FoundFormats> find_formats(const Checkpoint& checkpoint, const Mod
   }
   FoundFormats found{.choice = spend_bits(costs, bits), .cost = 0};
   for (const MatrixCost& matrix : costs) {
-    if (found.choice.at(matrix.name) == WeightFormat::q4) found.cost += matrix.cost;
+    found.cost += share_left(found.choice.at(matrix.name)) * matrix.cost;
   }
   return found;
 }

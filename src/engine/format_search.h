@@ -14,7 +14,7 @@ namespace precis {
 
 struct FoundFormats {
   FormatChoice choice;  // of every matrix that can be quantized
-  double cost = 0;      // nats: what the matrices at four bits cost, each measured alone, together
+  double cost = 0;      // nats: what the matrices cost, each alone, together, by what they cost with four bits
 };
 
 // `bits`: a weight, on average, from bits_of(q4) on. Every matrix is rounded to q4 (those of layers on a part of the

@@ -22,7 +22,7 @@
 namespace precis {
 namespace {
 
-constexpr int layout_version = 2;
+constexpr int layout_version = 3;
 constexpr std::int64_t max_text_bytes = std::int64_t{1} << 30;
 
 // What becomes of one tensor.
@@ -46,7 +46,7 @@ Item make_item(const Checkpoint& checkpoint, const Quantizer& quantizer, const E
     const std::int64_t inputs = view.shape[1];
     item.kind = name_of(*item.format);
     item.written = {{item.name, {nullptr, value_type(*item.format), value_shape(*item.format, outputs, inputs)}},
-                    {scale_name(item.name), {nullptr, DType::f16, scale_shape(*item.format, outputs, inputs)}}};
+                    {scale_name(item.name), {nullptr, scale_type(*item.format), scale_shape(outputs, inputs)}}};
   } else {
     item.kind = name_of(view.type);
     item.written = {{item.name, {nullptr, view.type, view.shape}}};
@@ -83,7 +83,7 @@ class Quantization {
   explicit Quantization(const QuantizeOptions& options)
       : options_(options), checkpoint_(Folder(options.model)), spec_(read_model_spec(checkpoint_)) {
     const auto format = quantized_format(options.weights);
-    if (!format) fail("weights: '{}', expected q8 or q4", options.weights);
+    if (!format) fail("weights: '{}', expected q8, q6, q5 or q4", options.weights);
     if (options.threads < 0 || options.threads > 1024) {
       fail("threads: {}, expected an integer from 0 to 1024", options.threads);
     }
@@ -164,9 +164,9 @@ class Quantization {
     const std::string kind = kind_of(item.name);
     auto found = std::find_if(report_.kinds.begin(), report_.kinds.end(),
                               [&](const MatrixKind& known) { return known.name == kind; });
-    if (found == report_.kinds.end()) found = report_.kinds.insert(found, {.name = kind});
+    if (found == report_.kinds.end()) found = report_.kinds.insert(found, {.name = kind, .matrices = 0, .formats = {}});
     ++found->matrices;
-    if (item.format == WeightFormat::q8) ++found->eight_bits;
+    ++found->formats[std::string(name_of(*item.format))];
   }
 
   void check_bits() const {
@@ -177,7 +177,7 @@ class Quantization {
       fail("bits: {}, expected a number from {} to {}", *options_.bits, least, most);
     }
     if (options_.calibration.empty()) {
-      fail("bits: {}, expected calibration text to measure on which matrices keep eight bits", *options_.bits);
+      fail("bits: {}, expected calibration text to measure on which matrices get more than four", *options_.bits);
     }
   }
 

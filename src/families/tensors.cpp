@@ -14,11 +14,12 @@ bool is_float(DType type) {
   return type == DType::f32 || type == DType::f16 || type == DType::bf16;
 }
 
-// What a checkpoint that says so may hold in place of a plain matrix: its own format, and q8 where q4 would be coarse.
+// What a checkpoint that says so may hold in place of a plain matrix: its own format, or more bits.
 void check_quantized(const Checkpoint& checkpoint, const ModelSpec& spec, const ExpectedTensor& expected) {
   const StoredMatrix matrix = find_matrix(checkpoint, expected.name, expected.shape[0], expected.shape[1]);
-  if (matrix.format == WeightFormat::q4 && spec.quantized == WeightFormat::q8) {
-    fail("{}: type u8 (q4), expected i8: config.json says quantization_config.weights q8", expected.name);
+  if (is_quantized(matrix.format) && integer_bits(matrix.format) < integer_bits(*spec.quantized)) {
+    fail("{}: {}, expected at least {}, as config.json says: quantization_config.weights", expected.name,
+         name_of(matrix.format), name_of(*spec.quantized));
   }
 }
 

@@ -63,7 +63,7 @@ struct ModelSpec {
   bool mlp_bias = false;
   bool qk_norm = false;
   DType weights = DType::bf16;            // as config.json says; tensors decide
-  std::optional<WeightFormat> quantized;  // a checkpoint that Precis quantized: to q8 or q4
+  std::optional<WeightFormat> quantized;  // a checkpoint that Precis quantized: the format of its fewest bits
   RopeSpec rope;
   ChunkShape chunk;                         // none without summary attention
   std::optional<SummarySpec> summary;       // present exactly when chunk.any()

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <initializer_list>
 
 #include "base/error.h"
 
 namespace precis {
 namespace {
 
-// Scales and minima are f16; beyond, they would be infinite.
+// The largest that q8's scales, which are f16, and the scales of the others stand for.
 constexpr float largest_value = 65504;
 constexpr std::int64_t rows_a_task = 8;
 
@@ -26,17 +27,23 @@ std::vector<float> row_of(const std::string& name, const TensorView& matrix, std
   return to_floats(name, {matrix.data + row * inputs * size_of(matrix.type), matrix.type, {inputs}});
 }
 
-// Where four bits cost most of what the model knows for each byte that they save, measured on the demo models
-// (docs/quantization.md): both ends, the first two layers, and what attention reads out and adds to the residual.
-bool needs_eight_bits(std::string_view name) {
-  return name == "model.embed_tokens.weight" || name == "lm_head.weight" || name.starts_with("model.layers.0.") ||
-         name.starts_with("model.layers.1.") || name.ends_with(".v_proj.weight") || name.ends_with(".o_proj.weight");
+bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> ends) {
+  return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return name.ends_with(end); });
+}
+
+// By what a bit less costs a weight, measured on the demo models
+// (docs/quantization.md).
+WeightFormat format_by_role(WeightFormat wanted, std::string_view name) {
+  if (wanted == WeightFormat::q8 || wanted == WeightFormat::q6) return wanted;
+  if (name.ends_with(".v_proj.weight")) return WeightFormat::q6;
+  const bool least = ends_with_any(name, {".q_proj.weight", ".up_proj.weight", "_proj_summary.weight"});
+  return least ? wanted : WeightFormat::q5;
 }
 
 }  // namespace
 
 std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view name, std::int64_t inputs) {
-  const WeightFormat format = needs_eight_bits(name) ? WeightFormat::q8 : wanted;
+  const WeightFormat format = format_by_role(wanted, name);
   if (inputs % row_multiple(format) != 0) return std::nullopt;
   return format;
 }
@@ -48,7 +55,7 @@ StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& pl
   const std::int64_t inputs = from.shape.at(1);
   PRECIS_CHECK(!is_quantized(plain.format) && is_quantized(format) && inputs % row_multiple(format) == 0);
   StoredMatrix matrix{.values = allocate_tensor(memory_, value_type(format), value_shape(format, outputs, inputs)),
-                      .scales = allocate_tensor(memory_, DType::f16, scale_shape(format, outputs, inputs)),
+                      .scales = allocate_tensor(memory_, scale_type(format), scale_shape(outputs, inputs)),
                       .format = format};
   auto* values = const_cast<std::byte*>(matrix.values.view.data);
   auto* scales = const_cast<std::byte*>(matrix.scales.view.data);

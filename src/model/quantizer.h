@@ -19,7 +19,7 @@ namespace precis {
 // Writes one row in a format, as quantize_row does. Called on several threads at once.
 using RowWriter = std::function<void(std::span<const float> row, std::byte* values, F16* scales)>;
 
-// The format in which matrix `name` with so many inputs is to be kept where `wanted` (q8 or q4) is asked for; nothing:
+// The format in which matrix `name` with so many inputs is to be kept where `wanted` is asked for; nothing:
 // as it is. By its role in the network and its size alone, so that files and loading agree.
 std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view name, std::int64_t inputs);
 
@@ -28,7 +28,7 @@ using FormatChoice = std::map<std::string, WeightFormat, std::less<>>;
 
 class Quantizer {
  public:
-  // `wanted`: q8 or q4. `threads`: as ThreadPool counts them.
+  // `threads`: as ThreadPool counts them.
   Quantizer(WeightFormat wanted, int threads, FormatChoice choice = {})
       : wanted_(wanted), choice_(std::move(choice)), pool_(threads) {}
 

@@ -51,11 +51,6 @@ Numbers load(Block block) {
   return numbers;
 }
 
-struct Line {
-  float scale;
-  float minimum;
-};
-
 struct Range {
   float low;
   float high;
@@ -64,7 +59,7 @@ struct Range {
 // The nearest q in the range to (x - minimum) / scale; where the scale is 0, the nearest to 0.
 class Rounder {
  public:
-  Rounder(Line line, Range range)
+  Rounder(BlockLine line, Range range)
       : inverse_(four(line.scale > 0 ? 1 / line.scale : 0)),
         minimum_(four(line.minimum)),
         low_(four(range.low)),
@@ -86,7 +81,7 @@ class Rounder {
 };
 
 // sum((scale * q + minimum - x)^2)
-float squared_error(const Numbers& x, Line line, Range range) {
+float squared_error(const Numbers& x, BlockLine line, Range range) {
   const Rounder rounded(line, range);
   Four sum{};
   for (const Four& part : x) {
@@ -96,7 +91,7 @@ float squared_error(const Numbers& x, Line line, Range range) {
   return total(sum);
 }
 
-BlockIntegers integers(const Numbers& x, Line line, Range range) {
+BlockIntegers integers(const Numbers& x, BlockLine line, Range range) {
   const Rounder rounded(line, range);
   BlockIntegers q;
   for (std::size_t i = 0; i < fours; ++i) {
@@ -107,12 +102,15 @@ BlockIntegers integers(const Numbers& x, Line line, Range range) {
 }
 
 constexpr Range q8_range{-127, 127};
-constexpr Range q4_range{0, 15};
+// Of what has a minimum.
+Range range_of(WeightFormat format) {
+  return {0, static_cast<float>((1 << integer_bits(format)) - 1)};
+}
 
 // A block moved and stretched to [0, 1], so that all blocks are searched alike.
-class Q4Search {
+class LineSearch {
  public:
-  Q4Search(const Numbers& block, float low, float range) {
+  LineSearch(const Numbers& block, Range integers, float low, float range) : integers_(integers) {
     const float inverse = 1 / range;
     Four sum{};
     Four squares{};
@@ -126,24 +124,18 @@ class Q4Search {
   }
 
   // From several ranges, shrunken so that the outermost numbers are clipped more or less.
-  Line best() const {
-    struct Cut {
+  BlockLine best() const {
+    struct Cut {  // steps, about
       float low;
       float high;
     };
-    constexpr std::array<Cut, 9> cuts = {{{0, 0},
-                                          {0, 0.05F},
-                                          {0.05F, 0},
-                                          {0.05F, 0.05F},
-                                          {0, 0.1F},
-                                          {0.1F, 0},
-                                          {0.05F, 0.1F},
-                                          {0.1F, 0.05F},
-                                          {0.1F, 0.1F}}};
-    Line best{1.0F / 15, 0};
+    constexpr std::array<Cut, 9> cuts = {
+        {{0, 0}, {0, 0.8F}, {0.8F, 0}, {0.8F, 0.8F}, {0, 1.6F}, {1.6F, 0}, {0.8F, 1.6F}, {1.6F, 0.8F}, {1.6F, 1.6F}}};
+    const float steps = integers_.high + 1;
+    BlockLine best{1 / integers_.high, 0};
     float least = infinity;
     for (const Cut& cut : cuts) {
-      Line line{(1 - cut.low - cut.high) / 15, cut.low};
+      BlockLine line{(1 - (cut.low + cut.high) / steps) / integers_.high, cut.low / steps};
       improve(line);
       const float error = improve(line);
       if (!(error < least)) continue;
@@ -157,8 +149,8 @@ class Q4Search {
  private:
   // Rounds to `line`, then lays the line so that the squared error of what was rounded is least; gives that error.
   // Infinity: no rising line does.
-  float improve(Line& line) const {
-    const Rounder rounded(line, q4_range);
+  float improve(BlockLine& line) const {
+    const Rounder rounded(line, integers_);
     Four sum{};
     Four squares{};
     Four products{};
@@ -178,15 +170,14 @@ class Q4Search {
     return xx_sum_ - line.scale * qx_sum - line.minimum * x_sum_;
   }
 
+  Range integers_;
   Numbers x_;
   float x_sum_;
   float xx_sum_;
 };
 
-}  // namespace
-
 // The largest magnitude becomes about 127: a few scales near that one, of which the best may clip it a little.
-Q8Block fit_q8(Block block) {
+FittedBlock fit_scale(Block block) {
   constexpr std::array<float, 3> tops = {127, 126.5F, 127.4F};
   float largest = 0;
   for (const float value : block) largest = std::max(largest, std::abs(value));
@@ -203,29 +194,37 @@ Q8Block fit_q8(Block block) {
   return {best, integers(numbers, {to_float(best), 0}, q8_range)};
 }
 
-Q4Block fit_q4(Block block) {
-  const auto [low, high] = std::minmax_element(block.begin(), block.end());
-  const float range = *high - *low;
+FittedBlock fit_line(WeightFormat format, Block block) {
+  // 0 is always among what a line stands for.
+  const auto [least_of, most_of] = std::minmax_element(block.begin(), block.end());
+  const float low = std::min(*least_of, 0.0F);
+  const float range = std::max(*most_of, 0.0F) - low;
   const Numbers numbers = load(block);
-  F16 scale{};
-  F16 minimum{};
+  const Range integers_range = range_of(format);
+  F16 word{};
   float least = infinity;
   // What is stored counts, not what was meant.
-  const auto hold = [&](Line line) {
-    const F16 stored_scale = to_f16(line.scale);
-    const F16 stored_minimum = to_f16(line.minimum);
-    const float error = squared_error(numbers, {to_float(stored_scale), to_float(stored_minimum)}, q4_range);
-    if (!(error < least)) return;
-    least = error;
-    scale = stored_scale;
-    minimum = stored_minimum;
+  const auto hold = [&](BlockLine line) {
+    for (const int steps : {0, -1, 1}) {
+      const F16 stored = line_word(format, line.scale, line.minimum, steps);
+      const float error = squared_error(numbers, stored_line(format, stored), integers_range);
+      if (!(error < least)) continue;
+      least = error;
+      word = stored;
+    }
   };
-  hold({range / 15, *low});
+  hold({range / integers_range.high, low});
   if (least > 0 && std::isnormal(range)) {
-    const Line best = Q4Search(numbers, *low, range).best();
-    hold({best.scale * range, *low + best.minimum * range});
+    const BlockLine best = LineSearch(numbers, integers_range, low, range).best();
+    hold({best.scale * range, low + best.minimum * range});
   }
-  return {scale, minimum, integers(numbers, {to_float(scale), to_float(minimum)}, q4_range)};
+  return {word, integers(numbers, stored_line(format, word), integers_range)};
+}
+
+}  // namespace
+
+FittedBlock fit_block(WeightFormat format, Block block) {
+  return format == WeightFormat::q8 ? fit_scale(block) : fit_line(format, block);
 }
 
 }  // namespace precis

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace precis {
 
@@ -14,19 +14,10 @@ namespace precis {
 using Block = std::span<const float, 32>;
 using BlockIntegers = std::array<std::int8_t, 32>;
 
-// w ~ scale * q, q in [-127, 127].
-struct Q8Block {
-  F16 scale;
+struct FittedBlock {
+  F16 word;  // its line: stored_line
   BlockIntegers q;
 };
-Q8Block fit_q8(Block block);
-
-// w ~ scale * q + minimum, q in [0, 15].
-struct Q4Block {
-  F16 scale;
-  F16 minimum;
-  BlockIntegers q;
-};
-Q4Block fit_q4(Block block);
+FittedBlock fit_block(WeightFormat format, Block block);
 
 }  // namespace precis

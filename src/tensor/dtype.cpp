@@ -16,12 +16,13 @@ struct TypeInfo {
   std::string_view safetensors;  // empty: in no file, where such tensors come with scales that nobody here reads
 };
 
-constexpr std::array<TypeInfo, 9> types = {{
+constexpr std::array<TypeInfo, 10> types = {{
     {DType::f32, 4, "f32", "F32"},
     {DType::f16, 2, "f16", "F16"},
     {DType::bf16, 2, "bf16", "BF16"},
     {DType::i32, 4, "i32", "I32"},
     {DType::i64, 8, "i64", "I64"},
+    {DType::i16, 2, "i16", "I16"},
     {DType::u8, 1, "u8", "U8"},
     {DType::i8, 1, "i8", "I8"},
     {DType::boolean, 1, "bool", "BOOL"},

@@ -8,7 +8,7 @@
 
 namespace precis {
 
-enum class DType : std::uint8_t { f32, f16, bf16, i32, i64, u8, i8, boolean, f8_e4m3 };
+enum class DType : std::uint8_t { f32, f16, bf16, i32, i64, i16, u8, i8, boolean, f8_e4m3 };
 
 // Bytes of one element.
 std::int64_t size_of(DType type);

@@ -47,7 +47,7 @@ class CpuLinearTest : public CpuOpsTest {
   std::vector<float> rows_held(WeightFormat format, std::int64_t rows, std::int64_t stride, std::int64_t inputs,
                                bool exact) {
     const bool tiles = !exact && format == WeightFormat::q8 && GetParam()->multiplies_tiles;
-    if (format == WeightFormat::q4 || tiles) return eight_bit_rows(random_, rows, stride, inputs);
+    if (has_minimum(format) || tiles) return eight_bit_rows(random_, rows, stride, inputs);
     std::vector<float> x = random_.normals((rows - 1) * stride + inputs);
     const bool halves = !exact && format == WeightFormat::bf16 && GetParam()->multiplies_halves;
     return halves ? bf16_rows(std::move(x)) : x;
@@ -91,14 +91,14 @@ TEST_P(CpuLinearTest, PlainWeightsMatch) {
 }
 
 TEST_P(CpuLinearTest, QuantizedWeightsMatch) {
-  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     for (const std::int64_t inputs : {64, 128, 192, 320, 384, 512, 576, 1024, 1344, 2112}) {
       for (const std::int64_t rows : {1, 2, 3, 4, 5, 6, 7, 9, 12, 40, 97}) {
         compare(format, inputs, rows, random_.between(0, 1) == 1);
       }
     }
   }
-  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     for (const std::int64_t inputs : {32, 96, 160, 224, 288, 480, 992, 1056}) {
       for (const std::int64_t rows : {1, 3, 4, 5, 31}) compare(format, inputs, rows, true);
     }
@@ -179,7 +179,8 @@ TEST_P(CpuLinearTest, TilesRoundActivationsOfEightBitWeights) {
 
 // More rows than are converted at a time.
 TEST_P(CpuLinearTest, ManyRowsMatch) {
-  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format :
+       {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     compare(format, 64, 1100, true);
   }
 }
@@ -210,7 +211,7 @@ TEST_P(CpuLinearTest, PartsOfDifferentFormatsMatch) {
 // Activations of very different sizes, blocks of nothing, and weights at the ends of their range.
 TEST_P(CpuLinearTest, QuantizedWeightsHoldAtExtremes) {
   constexpr std::int64_t inputs = 576;
-  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     std::vector<float> weights(inputs);
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = i % 3 == 0 ? -1.0F : 1.0F;
     std::vector<std::byte> values(static_cast<std::size_t>(value_row_bytes(format, inputs)));

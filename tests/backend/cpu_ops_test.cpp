@@ -53,8 +53,8 @@ TEST_P(CpuOpsTest, ExponentialKeepsItsLimits) {
 }
 
 TEST_P(CpuOpsTest, EmbedReadsEveryFormat) {
-  for (const WeightFormat format :
-       {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8,
+                                    WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     const Matrix table(random_, format, 50, 192);
     std::vector<std::int32_t> ids;
     std::vector<std::int32_t> drawn;
@@ -122,7 +122,8 @@ TEST_P(CpuOpsTest, GateUpMatches) {
   for (const auto& [gate_format, up_format] :
        {Formats{WeightFormat::f32, WeightFormat::f32}, Formats{WeightFormat::bf16, WeightFormat::bf16},
         Formats{WeightFormat::q8, WeightFormat::q8}, Formats{WeightFormat::q4, WeightFormat::q4},
-        Formats{WeightFormat::q4, WeightFormat::q8}}) {
+        Formats{WeightFormat::q4, WeightFormat::q8}, Formats{WeightFormat::q5, WeightFormat::q5},
+        Formats{WeightFormat::q5, WeightFormat::q6}}) {
     for (const std::int64_t width : {1, 40, 333}) {
       constexpr std::int64_t inputs = 160;
       const Matrix gate(random_, gate_format, width, inputs);
@@ -164,7 +165,8 @@ TEST_P(CpuOpsTest, NormOnTheWayIsTheNorm) {
   constexpr std::int64_t inputs = 96;
   constexpr std::int64_t stride = 100;
   const std::vector<float> norm = random_.normals(inputs);
-  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q6,
+                                    WeightFormat::q5, WeightFormat::q4}) {
     const Matrix first(random_, format, 50, inputs);
     const Matrix second(random_, WeightFormat::q8, 30, inputs);
     for (const std::int64_t rows : {1, 3, 8, 30}) {

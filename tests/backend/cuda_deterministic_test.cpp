@@ -14,7 +14,7 @@ namespace precis {
 namespace {
 
 constexpr WeightFormat all_formats[] = {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8,
-                                        WeightFormat::q4};
+                                        WeightFormat::q6,  WeightFormat::q5,  WeightFormat::q4};
 constexpr DType all_types[] = {DType::bf16, DType::f8_e4m3, DType::f32};
 
 std::vector<float> some_rows(const std::vector<float>& all, std::int64_t width, std::int64_t first,
@@ -173,8 +173,8 @@ std::vector<MlpCase> mlp_cases() {
   for (const auto& [format, down] :
        {Formats{WeightFormat::bf16, WeightFormat::bf16}, Formats{WeightFormat::f16, WeightFormat::f16},
         Formats{WeightFormat::f32, WeightFormat::f32}, Formats{WeightFormat::q8, WeightFormat::q8},
-        Formats{WeightFormat::q4, WeightFormat::q4}, Formats{WeightFormat::q4, WeightFormat::bf16},
-        Formats{WeightFormat::bf16, WeightFormat::q8}}) {
+        Formats{WeightFormat::q4, WeightFormat::q4}, Formats{WeightFormat::q4, WeightFormat::q5},
+        Formats{WeightFormat::q4, WeightFormat::bf16}, Formats{WeightFormat::bf16, WeightFormat::q8}}) {
     for (const std::int64_t hidden : {64, 320}) cases.push_back({format, down, hidden, 5 * hidden});
   }
   // Rows that are no whole chunks, and of which four are not rounded at once.

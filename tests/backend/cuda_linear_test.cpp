@@ -9,7 +9,7 @@ namespace precis {
 namespace {
 
 constexpr WeightFormat all_formats[] = {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8,
-                                        WeightFormat::q4};
+                                        WeightFormat::q6,  WeightFormat::q5,  WeightFormat::q4};
 
 class CudaLinearTest : public GpuTest {
  protected:
@@ -42,7 +42,7 @@ class CudaLinearTest : public GpuTest {
     const std::vector<float> actual = solve(exact ? *exact_ops_ : *ops_);
     const std::vector<float> expected = solve(reference_);
     if (rounded) {
-      // bf16 is off by 2^-9 at most, x and q8 or q4 weights each; f16 by an eighth of that.
+      // bf16 is off by 2^-9 at most, x and quantized weights each; f16 by an eighth of that.
       const double one = format == WeightFormat::f16 ? 0x1p-11 : 0x1p-8;
       const double typical = std::sqrt(static_cast<double>(y_stride * inputs));  // sums of products of normals
       expect_rows_near(actual, expected, y_stride, inputs < 32 || y_stride < 16 ? 4 * one : 1.5 * one, typical);
@@ -171,7 +171,9 @@ INSTANTIATE_TEST_SUITE_P(
     Formats, CudaGateUpTest,
     testing::Values(std::pair{WeightFormat::f32, WeightFormat::f32}, std::pair{WeightFormat::bf16, WeightFormat::bf16},
                     std::pair{WeightFormat::f16, WeightFormat::f16}, std::pair{WeightFormat::q8, WeightFormat::q8},
-                    std::pair{WeightFormat::q4, WeightFormat::q4}, std::pair{WeightFormat::q4, WeightFormat::q8}),
+                    std::pair{WeightFormat::q4, WeightFormat::q4}, std::pair{WeightFormat::q4, WeightFormat::q8},
+                    std::pair{WeightFormat::q5, WeightFormat::q5}, std::pair{WeightFormat::q6, WeightFormat::q6},
+                    std::pair{WeightFormat::q5, WeightFormat::q4}),
     [](const auto& info) {
       return std::string(name_of(info.param.first)) + "_" + std::string(name_of(info.param.second));
     });
@@ -181,6 +183,7 @@ TEST_F(CudaLinearTest, PartsOfDifferentFormatsMatch) {
     const std::vector<float> x = random_.normals(rows * 128);
     const Matrix matrices[] = {{random_, WeightFormat::q4, 33, 128},  {random_, WeightFormat::bf16, 20, 128},
                                {random_, WeightFormat::bf16, 9, 128}, {random_, WeightFormat::q8, 5, 128},
+                               {random_, WeightFormat::q5, 7, 128},   {random_, WeightFormat::q6, 4, 128},
                                {random_, WeightFormat::f32, 1, 128},  {random_, WeightFormat::f16, 13, 128}};
     const auto solve = [&](Ops& ops) {
       std::vector<float> y(static_cast<std::size_t>(rows * 81));

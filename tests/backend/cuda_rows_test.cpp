@@ -16,8 +16,8 @@ class CudaRowsTest : public GpuTest {
 };
 
 TEST_F(CudaRowsTest, EmbedReadsEveryFormat) {
-  for (const WeightFormat format :
-       {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::f16, WeightFormat::bf16, WeightFormat::q8,
+                                    WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     for (const std::int64_t inputs : {32, 96, 192, 288, 704}) {
       const Matrix table(random_, format, 50, inputs);
       std::vector<std::int32_t> ids;

@@ -36,11 +36,11 @@ std::vector<float> product(Ops& ops, const WeightView& weight, const std::vector
 
 TEST_P(CpuRowsTest, LinearGivesEachRowTheSameBitsInAnyBatch) {
   constexpr std::int64_t rows = 300;  // beyond a task's rows
-  const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {{WeightFormat::bf16, {10, 40, 256, 1100}},
-                                                                      {WeightFormat::f16, {10, 256}},
-                                                                      {WeightFormat::f32, {10, 1100}},
-                                                                      {WeightFormat::q8, {32, 96, 512, 1120}},
-                                                                      {WeightFormat::q4, {64, 192, 512, 1216}}};
+  const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {
+      {WeightFormat::bf16, {10, 40, 256, 1100}}, {WeightFormat::f16, {10, 256}},
+      {WeightFormat::f32, {10, 1100}},           {WeightFormat::q8, {32, 96, 512, 1120}},
+      {WeightFormat::q6, {64, 192, 1216}},       {WeightFormat::q5, {64, 192, 1216}},
+      {WeightFormat::q4, {64, 192, 512, 1216}}};
   for (const bool exact : {false, true}) {
     cpu::CpuOps ops(*GetParam(), 1, exact);
     for (const auto& [format, widths] : cases) {
@@ -141,7 +141,8 @@ TEST_P(CpuThreadsTest, AttentionMergesSharedSegmentsOnce) {
 
 TEST_P(CpuThreadsTest, LinearDoesNotDependOnThreads) {
   cpu::CpuOps one(*GetParam(), 1);
-  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format :
+       {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     const Matrix matrix(random_, format, 333, 640);
     const std::vector<float> x = random_.normals(300 * 640);
     std::vector<std::vector<float>> expected;

@@ -47,6 +47,8 @@ TEST_P(CpuTilesTest, EveryNumberOfRowsGivesTheSameBits) {
   const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {
       {WeightFormat::bf16, {1, 31, 33, 64, 95, 512, 545, 1120}},
       {WeightFormat::q8, {32, 224, 288, 512, 544, 1056}},
+      {WeightFormat::q6, {32, 224, 288, 544}},
+      {WeightFormat::q5, {32, 224, 288, 544}},
       {WeightFormat::q4, {32, 224, 288, 512, 544, 1056}}};
   for (const auto& [format, widths] : cases) {
     for (const std::int64_t inputs : widths) {
@@ -66,7 +68,8 @@ TEST_P(CpuTilesTest, RowsKeepToThemselves) {
   constexpr std::int64_t inputs = 576;
   constexpr std::int64_t outputs = 37;
   constexpr float infinity = std::numeric_limits<float>::infinity();
-  for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format :
+       {WeightFormat::bf16, WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     SCOPED_TRACE(name_of(format));
     const Matrix matrix(random_, format, outputs, inputs);
     const std::vector<float> plain = random_.normals(most * inputs);
@@ -124,6 +127,8 @@ TEST_P(CpuTilesTest, NothingIsReadBehindAMatrix) {
   const std::pair<WeightFormat, std::vector<std::int64_t>> cases[] = {
       {WeightFormat::bf16, {1, 30, 33, 64, 95, 512, 545}},
       {WeightFormat::q8, {32, 224, 544}},
+      {WeightFormat::q6, {32, 224, 544}},
+      {WeightFormat::q5, {32, 224, 544}},
       {WeightFormat::q4, {32, 224, 544}}};
   for (const auto& [format, widths] : cases) {
     for (const std::int64_t inputs : widths) {

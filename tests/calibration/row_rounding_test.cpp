@@ -61,18 +61,13 @@ struct Stored {
     dequantize_row(format, values.data(), scales.data(), row);
     return row;
   }
-  // Groups of up to 8 blocks: their scales and, of q4, then their minimums.
-  float scale(Index i) const { return of_group(i, 0); }
-  float minimum(Index i) const { return format == WeightFormat::q4 ? of_group(i, 1) : 0; }
+  float scale(Index i) const { return line(i).scale; }
+  float minimum(Index i) const { return line(i).minimum; }
+  float low() const { return format == WeightFormat::q8 ? -127 : 0; }
+  float high() const { return format == WeightFormat::q8 ? 127 : static_cast<float>((1 << integer_bits(format)) - 1); }
 
  private:
-  float of_group(Index i, Index which) const {
-    const Index block = i / quantized_block;
-    const Index first = block / quantized_group * quantized_group;
-    const Index size = std::min<Index>(quantized_group, inputs / quantized_block - first);
-    const Index begin = format == WeightFormat::q4 ? 2 * first : first;
-    return to_float(scales[static_cast<std::size_t>(begin + which * size + block - first)]);
-  }
+  BlockLine line(Index i) const { return stored_line(format, scales[static_cast<std::size_t>(i / quantized_block)]); }
 };
 
 Stored on_inputs(const Quadratic& error, WeightFormat format, const std::vector<float>& row) {
@@ -138,9 +133,8 @@ TEST_P(RowRoundingTest, NoWorseThanGptqByTheInverse) {
     for (Index a = 0; a < inputs; ++a) {
       const Index input = order[static_cast<std::size_t>(a)];
       const double scale = scales.scale(input);
-      const double low = GetParam() == WeightFormat::q4 ? 0 : -127;
-      const double high = GetParam() == WeightFormat::q4 ? 15 : 127;
-      const double q = std::clamp(std::nearbyint((left[a] - scales.minimum(input)) / scale), low, high);
+      const double q =
+          std::clamp<double>(std::nearbyint((left[a] - scales.minimum(input)) / scale), scales.low(), scales.high());
       const double value = scale * q + scales.minimum(input);
       rounded[static_cast<std::size_t>(input)] = static_cast<float>(value);
       const double handed_on = (left[a] - value) / upper(a, a);
@@ -159,8 +153,8 @@ TEST_P(RowRoundingTest, NoOtherIntegerIsBetter) {
   const Stored stored = on_inputs(error, GetParam(), row);
   const std::vector<float> values = stored.floats();
   const double least = error_of(error, row, values);
-  const float low = GetParam() == WeightFormat::q4 ? 0 : -127;
-  const float high = GetParam() == WeightFormat::q4 ? 15 : 127;
+  const float low = stored.low();
+  const float high = stored.high();
   for (Index i = 0; i < inputs; ++i) {
     for (const float step : {-1.0F, 1.0F}) {
       std::vector<float> other = values;
@@ -183,8 +177,8 @@ TEST_P(RowRoundingTest, UnrelatedInputsGiveTheNearestIntegers) {
     const Stored stored = on_inputs(error, GetParam(), row);
     const std::vector<float> values = stored.floats();
     EXPECT_LE(error_of(error, row, values), error_of(error, row, alone(GetParam(), row).floats()) * (1 + 1e-4));
-    const float low = GetParam() == WeightFormat::q4 ? 0 : -127;
-    const float high = GetParam() == WeightFormat::q4 ? 15 : 127;
+    const float low = stored.low();
+    const float high = stored.high();
     for (Index at = 0; at < inputs; ++at) {
       const float weight = row[static_cast<std::size_t>(at)];
       const float within =
@@ -214,7 +208,8 @@ TEST_P(RowRoundingTest, DeadInputsAndSingularMoments) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, RowRoundingTest, testing::Values(WeightFormat::q8, WeightFormat::q4),
+INSTANTIATE_TEST_SUITE_P(Formats, RowRoundingTest,
+                         testing::Values(WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST(QuadraticTest, NumbersThatAreNotFiniteAreRefused) {

@@ -62,7 +62,7 @@ void write_dequantized(const fs::path& from, const fs::path& to) {
       tensors.push_back({name, view});
       continue;
     }
-    const std::int64_t inputs = view.shape[1] * (view.type == DType::u8 ? 2 : 1);
+    const std::int64_t inputs = quantized_block * checkpoint.tensor(scale_name(name)).view.shape[1];
     const StoredMatrix matrix = find_matrix(checkpoint, name, view.shape[0], inputs);
     std::vector<float>& values = floats.emplace_back(static_cast<std::size_t>(view.shape[0] * inputs));
     for (std::int64_t row = 0; row < view.shape[0]; ++row) {
@@ -98,7 +98,7 @@ TEST_P(QuantizedLongTest, ReferenceComputesWhatTheFormatStandsFor) {
   EXPECT_EQ(logits_of(home.path() / "out", "reference", ""), logits_of(home.path() / "plain", "reference", ""));
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, QuantizedLongTest, testing::Values("q8", "q4"),
+INSTANTIATE_TEST_SUITE_P(Formats, QuantizedLongTest, testing::Values("q8", "q6", "q5", "q4"),
                          [](const auto& info) { return info.param; });
 
 // Every family, in shards and in one file, odd sizes among them.
@@ -117,7 +117,7 @@ TEST(Quantize, EveryFixtureLoadsAgain) {
   models.push_back(data_folder() / "ksa-variants" / "mix0");
   for (const fs::path& model : models) {
     SCOPED_TRACE(model.string());
-    for (const char* weights : {"q8", "q4"}) {
+    for (const char* weights : {"q8", "q6", "q5", "q4"}) {
       const TemporaryFolder home;
       QuantizeOptions options;
       options.model = model;
@@ -166,8 +166,8 @@ TEST(Quantize, RefusesInOneLine) {
   QuantizeOptions options;
   options.model = models_folder() / "demo-dense";
   options.output = home.path() / "out";
-  options.weights = "q5";
-  refused(options, {"weights: 'q5', expected q8 or q4"});
+  options.weights = "q3";
+  refused(options, {"weights: 'q3', expected q8, q6, q5 or q4"});
   options.weights = "q8";
   options.output = options.model;
   refused(options, {"demo-dense", "not empty"});
@@ -183,7 +183,7 @@ TEST(Quantize, RefusesInOneLine) {
   engine.weights = "q4";
   expect_error([&] { Engine{engine}; }, {"weights: 'q4'", "quantized to q8 already"});
   engine.weights = "int8";
-  expect_error([&] { Engine{engine}; }, {"weights: 'int8'", "q8, q4"});
+  expect_error([&] { Engine{engine}; }, {"weights: 'int8'", "q8, q6, q5, q4"});
 }
 
 TEST(Quantize, CalibrationIsRefusedInOneLine) {
@@ -205,9 +205,9 @@ TEST(Quantize, BitsAreRefusedInOneLine) {
   options.bits = 6;
   expect_error([&] { quantize(options); }, {"bits: 6", "expected calibration text"});
   options.calibration = {"Once upon a time"};
-  for (const double bits : {4.9, 8.6, std::nan("")}) {
+  for (const double bits : {4.4, 8.6, std::nan("")}) {
     options.bits = bits;
-    expect_error([&] { quantize(options); }, {"bits: ", "expected a number from 5 to 8.5"});
+    expect_error([&] { quantize(options); }, {"bits: ", "expected a number from 4.5 to 8.5"});
   }
   options.bits = 6;
   options.weights = "q8";
@@ -215,7 +215,7 @@ TEST(Quantize, BitsAreRefusedInOneLine) {
   EXPECT_TRUE(fs::is_empty(home.path()));
 }
 
-// Which matrices are q8 in the files is what the report says, and the folder computes.
+// Which formats matrices have in the files is what the report says, and the folder computes.
 TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
   const TemporaryFolder home;
   QuantizeOptions options = four_bits_of_demo(home);
@@ -228,7 +228,7 @@ TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
   EXPECT_GT(report.bits, 6);
   EXPECT_GT(report.expected_cost.value_or(0), 0);
   const Checkpoint checkpoint{Folder(options.output)};
-  std::map<std::string, std::int64_t> eights;
+  std::map<std::string, std::map<std::string, std::int64_t>> formats;
   std::map<std::string, std::int64_t> all;
   double bytes = 0;
   double weights = 0;
@@ -238,15 +238,17 @@ TEST(QuantizeLongTest, AFolderHasTheFormatsThatAreReported) {
     const std::string matrix = name.substr(0, name.rfind('.'));
     const std::string kind = matrix.substr(matrix.rfind('.') + 1);
     ++all[kind];
-    if (view.type == DType::i8) ++eights[kind];
+    const std::int64_t inputs = quantized_block * checkpoint.tensor(scale_name(name)).view.shape[1];
+    const StoredMatrix stored = find_matrix(checkpoint, name, view.shape[0], inputs);
+    ++formats[kind][std::string(name_of(stored.format))];
     bytes += static_cast<double>(view.bytes() + checkpoint.tensor(scale_name(name)).view.bytes());
-    weights += static_cast<double>(view.elements() * (view.type == DType::u8 ? 2 : 1));
+    weights += static_cast<double>(view.shape[0] * inputs);
   }
   EXPECT_DOUBLE_EQ(report.bits, 8 * bytes / weights);
   ASSERT_EQ(report.kinds.size(), all.size());
   for (const MatrixKind& kind : report.kinds) {
     EXPECT_EQ(kind.matrices, all[kind.name]) << kind.name;
-    EXPECT_EQ(kind.eight_bits, eights[kind.name]) << kind.name;
+    EXPECT_EQ(kind.formats, formats[kind.name]) << kind.name;
   }
   EXPECT_EQ(inspect(options.output).quantized, "q4");
   EXPECT_EQ(logits_of(options.output, "cpu", "").size(), prompt.size() + 2) << "of the prompt and two of three answers";

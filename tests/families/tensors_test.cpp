@@ -125,14 +125,16 @@ TEST(Tensors, SummaryProjectionsWithoutWeightAreIdle) {
 // Sizes that q8 and q4 can have; `weights`: what config.json announces.
 nlohmann::json quantized_config(const std::string& weights) {
   auto config = changed(small_config("LlamaForCausalLM"), R"({"hidden_size": 64, "intermediate_size": 64})");
-  config["quantization_config"] = {{"quant_method", "precis"}, {"weights", weights}, {"version", 2}};
+  config["quantization_config"] = {{"quant_method", "precis"}, {"weights", weights}, {"version", 3}};
   return config;
 }
 
 TEST(Tensors, AnnouncedFormatsAreRead) {
   ZeroModel model(quantized_config("q4"));
   model.add(layer + "mlp.up_proj.weight", {64, 32}, DType::u8);
-  model.add(layer + "mlp.up_proj.weight_scale", {64, 4}, DType::f16);
+  model.add(layer + "mlp.up_proj.weight_scale", {64, 2}, DType::i16);
+  model.add(layer + "mlp.down_proj.weight", {64, 40}, DType::u8);
+  model.add(layer + "mlp.down_proj.weight_scale", {64, 2}, DType::i16);
   model.add(layer + "mlp.gate_proj.weight", {64, 64}, DType::i8);
   model.add(layer + "mlp.gate_proj.weight_scale", {64, 2}, DType::f16);
   const Checkpoint checkpoint = model.open();
@@ -146,13 +148,16 @@ TEST(Tensors, QuantizedOnesAreChecked) {
                           std::vector<std::int64_t> scale_shape, const std::string& part) {
     ZeroModel model(quantized_config(weights));
     model.add(layer + "mlp.up_proj.weight", std::move(shape), type);
-    if (!scale_shape.empty()) model.add(layer + "mlp.up_proj.weight_scale", std::move(scale_shape), DType::f16);
+    if (!scale_shape.empty())
+      model.add(layer + "mlp.up_proj.weight_scale", std::move(scale_shape),
+                type == DType::u8 ? DType::i16 : DType::f16);
     model.expect_refused(part);
   };
   refused("q8", DType::i8, {64, 64}, {}, "up_proj.weight_scale: no such tensor, expected shape [64, 2]");
   refused("q8", DType::i8, {64, 64}, {64, 1}, "up_proj.weight_scale: shape [64, 1], expected [64, 2]");
   refused("q8", DType::i8, {64, 32}, {64, 2}, "up_proj.weight: shape [64, 32], expected [64, 64]");
-  refused("q8", DType::u8, {64, 32}, {64, 4}, "up_proj.weight: type u8 (q4), expected i8");
+  refused("q8", DType::u8, {64, 48}, {64, 2}, "up_proj.weight: q6, expected at least q8");
+  refused("q5", DType::u8, {64, 32}, {64, 2}, "up_proj.weight: q4, expected at least q5");
   refused("q4", DType::i64, {64, 64}, {}, "up_proj.weight: type i64");
   refused("q8", DType::bf16, {64, 64}, {64, 2}, "up_proj.weight_scale: a tensor that config.json does not announce");
 }
@@ -173,8 +178,9 @@ TEST(Tensors, QuantizationIsPrecisOwnOrRefused) {
   };
   refused(R"({"quant_method": "gptq", "bits": 4})", "quant_method: expected precis");
   refused(R"({"weights": "q8", "version": 2})", "quant_method");
-  refused(R"({"quant_method": "precis", "weights": "q3", "version": 2})", "weights: expected q8 or q4");
+  refused(R"({"quant_method": "precis", "weights": "q3", "version": 2})", "weights: expected q8, q6, q5 or q4");
   refused(R"({"quant_method": "precis", "weights": "q8", "version": 1})", "version");
+  refused(R"({"quant_method": "precis", "weights": "q4", "version": 2})", "version: expected 3");
   refused(R"({"quant_method": "precis", "weights": "q8"})", "version");
   refused(R"({"quant_method": "precis", "weights": "q8", "version": 2, "group": 64})", "group");
   refused(R"("q8")", "expected an object");

@@ -51,7 +51,7 @@ TEST(QuantizerThreadsTest, BytesDoNotDependOnThreads) {
   MadeSource source;
   source.add("w", DType::f32, {37, 128}, random_floats(37 * 128));
   const StoredMatrix plain = find_matrix(source, "w", 37, 128);
-  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q4}) {
+  for (const WeightFormat format : {WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4}) {
     const StoredMatrix one = Quantizer(format, 1).quantize("w", plain, format);
     const StoredMatrix three = Quantizer(format, 3).quantize("w", plain, format);
     EXPECT_TRUE(same_bytes(one.values, three.values));
@@ -76,12 +76,18 @@ TEST(Quantizer, FormatsFollowRoleAndSize) {
   const Quantizer four(WeightFormat::q4, 1);
   EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 128), WeightFormat::q4);
   EXPECT_EQ(four.format_for("model.layers.15.self_attn.q_proj.weight", 128), WeightFormat::q4);
-  EXPECT_EQ(four.format_for("model.layers.5.self_attn.v_proj.weight", 128), WeightFormat::q8);
-  EXPECT_EQ(four.format_for("model.layers.1.mlp.up_proj.weight", 128), WeightFormat::q8);
-  EXPECT_EQ(four.format_for("model.embed_tokens.weight", 128), WeightFormat::q8);
-  EXPECT_EQ(four.format_for("lm_head.weight", 128), WeightFormat::q8);
+  EXPECT_EQ(four.format_for("model.layers.5.self_attn.v_proj.weight", 128), WeightFormat::q6);
+  EXPECT_EQ(four.format_for("model.layers.5.self_attn.v_proj_summary.weight", 128), WeightFormat::q4);
+  EXPECT_EQ(four.format_for("model.layers.5.mlp.down_proj.weight", 128), WeightFormat::q5);
+  EXPECT_EQ(four.format_for("model.embed_tokens.weight", 128), WeightFormat::q5);
+  EXPECT_EQ(four.format_for("lm_head.weight", 128), WeightFormat::q5);
   EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 96), WeightFormat::q4);
   EXPECT_EQ(four.format_for("model.layers.5.mlp.up_proj.weight", 80), std::nullopt) << "not of whole blocks";
+  const Quantizer five(WeightFormat::q5, 1);
+  EXPECT_EQ(five.format_for("model.layers.5.mlp.up_proj.weight", 128), WeightFormat::q5);
+  EXPECT_EQ(five.format_for("model.layers.5.self_attn.v_proj.weight", 128), WeightFormat::q6);
+  const Quantizer six(WeightFormat::q6, 1);
+  EXPECT_EQ(six.format_for("model.embed_tokens.weight", 128), WeightFormat::q6);
   const Quantizer eight(WeightFormat::q8, 1);
   EXPECT_EQ(eight.format_for("model.layers.5.mlp.up_proj.weight", 96), WeightFormat::q8);
   EXPECT_EQ(eight.format_for("model.layers.5.mlp.up_proj.weight", 100), std::nullopt);
@@ -93,8 +99,8 @@ TEST(Quantizer, ChoicesGoBeforeRoles) {
       {{"lm_head.weight", WeightFormat::q4}, {"model.layers.5.mlp.up_proj.weight", WeightFormat::q8}});
   EXPECT_EQ(chosen.format_for("lm_head.weight", 128), WeightFormat::q4);
   EXPECT_EQ(chosen.format_for("model.layers.5.mlp.up_proj.weight", 128), WeightFormat::q8);
-  EXPECT_EQ(chosen.format_for("model.layers.5.mlp.gate_proj.weight", 128), WeightFormat::q4);
-  EXPECT_EQ(chosen.format_for("model.embed_tokens.weight", 128), WeightFormat::q8);
+  EXPECT_EQ(chosen.format_for("model.layers.5.mlp.q_proj.weight", 128), WeightFormat::q4);
+  EXPECT_EQ(chosen.format_for("model.embed_tokens.weight", 128), WeightFormat::q5);
 }
 
 TEST(StoredMatrix, EachTypeAndShapeIsChecked) {
@@ -109,8 +115,10 @@ TEST(StoredMatrix, EachTypeAndShapeIsChecked) {
   refused(DType::i8, {4, 32}, DType::f16, {4, 2}, {"w.weight: shape [4, 32], expected [4, 64]"});
   refused(DType::i8, {4, 64}, DType::f16, {4, 2, 2}, {"w.weight_scale: shape [4, 2, 2], expected [4, 2]"});
   refused(DType::i8, {4, 64}, DType::bf16, {4, 2}, {"w.weight_scale: type bf16, expected f16"});
-  refused(DType::u8, {4, 64}, DType::f16, {4, 4}, {"w.weight: shape [4, 64], expected [4, 32]"});
-  refused(DType::u8, {4, 32}, DType::f16, {4, 2}, {"w.weight_scale: shape [4, 2], expected [4, 4]"});
+  refused(DType::u8, {4, 64}, DType::i16, {4, 2}, {"w.weight: u8 of shape [4, 64], expected [4, 32] (q4), [4, 40]"});
+  refused(DType::u8, {4, 32}, DType::i16, {4, 4}, {"w.weight_scale: shape [4, 4], expected [4, 2]"});
+  refused(DType::u8, {4, 48}, DType::i16, {4, 4}, {"w.weight_scale: shape [4, 4], expected [4, 2]"});
+  refused(DType::u8, {4, 40}, DType::f16, {4, 2}, {"w.weight_scale: type f16, expected i16: w.weight is q5"});
   refused(DType::i32, {4, 64}, std::nullopt, {}, {"w.weight: type i32"});
   MadeSource source;
   source.add("w.weight", DType::u8, {4, 40});

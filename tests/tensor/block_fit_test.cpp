@@ -35,11 +35,19 @@ double error_of(const Numbers& block, double scale, double minimum, const BlockI
   for (std::size_t i = 0; i < block.size(); ++i) sum += std::pow(scale * q[i] + minimum - block[i], 2);
   return sum;
 }
-double error_of(const Numbers& block, const Q4Block& fit) {
-  return error_of(block, to_float(fit.scale), to_float(fit.minimum), fit.q);
+double error_of(WeightFormat format, const Numbers& block, const FittedBlock& fit) {
+  const BlockLine line = stored_line(format, fit.word);
+  return error_of(block, line.scale, line.minimum, fit.q);
 }
-double error_of(const Numbers& block, const Q8Block& fit) {
-  return error_of(block, to_float(fit.scale), 0, fit.q);
+
+constexpr WeightFormat all_formats[] = {WeightFormat::q8, WeightFormat::q6, WeightFormat::q5, WeightFormat::q4};
+constexpr WeightFormat formats_of_lines[] = {WeightFormat::q6, WeightFormat::q5, WeightFormat::q4};
+
+double largest_integer(WeightFormat format) {
+  return format == WeightFormat::q8 ? 127 : std::exp2(integer_bits(format)) - 1;
+}
+double least_integer(WeightFormat format) {
+  return format == WeightFormat::q8 ? -127 : 0;
 }
 
 // Of the best rounding to a given line.
@@ -52,48 +60,59 @@ double error_of_line(const Numbers& block, double scale, double minimum, double 
   return sum;
 }
 
-double ends_error(const Numbers& block) {
+// From the least to the largest, 0 among them.
+double ends_error(WeightFormat format, const Numbers& block) {
   const auto [low, high] = std::minmax_element(block.begin(), block.end());
-  return error_of_line(block, (*high - *low) / 15, *low, 0, 15);
+  const double least = std::min(*low, 0.0F);
+  const double scale = (std::max(*high, 0.0F) - least) / largest_integer(format);
+  return error_of_line(block, scale, least, 0, largest_integer(format));
 }
 
 TEST(BlockFitTest, EveryIntegerIsTheNearest) {
   for (const Numbers& block : random_blocks(200)) {
-    const Q4Block four = fit_q4(block);
-    const double scale = to_float(four.scale);
-    const double minimum = to_float(four.minimum);
-    EXPECT_NEAR(error_of(block, four), error_of_line(block, scale, minimum, 0, 15), 1e-5 * error_of(block, four));
-    for (const int q : four.q) EXPECT_TRUE(q >= 0 && q <= 15) << q;
-    const Q8Block eight = fit_q8(block);
-    EXPECT_NEAR(error_of(block, eight), error_of_line(block, to_float(eight.scale), 0, -127, 127),
-                1e-4 * error_of(block, eight));
+    for (const WeightFormat format : all_formats) {
+      const FittedBlock fit = fit_block(format, block);
+      const BlockLine line = stored_line(format, fit.word);
+      const double low = least_integer(format);
+      const double high = largest_integer(format);
+      EXPECT_NEAR(error_of(format, block, fit), error_of_line(block, line.scale, line.minimum, low, high),
+                  1e-4 * error_of(format, block, fit));
+      for (const int q : fit.q) EXPECT_TRUE(q >= low && q <= high) << q;
+    }
   }
 }
 
-TEST(BlockFitTest, FourBitsAreNearAnExhaustiveSearch) {
-  double found = 0;
-  double ends = 0;
-  double best = 0;
-  for (Numbers block : random_blocks(200)) {
-    const auto [low, high] = std::minmax_element(block.begin(), block.end());
-    const float start = *low;
-    const float range = *high - *low;
-    for (float& value : block) value = (value - start) / range;  // so that blocks count alike
-    double least = std::numeric_limits<double>::infinity();
-    for (int cut_low = -2; cut_low < 25; ++cut_low) {
-      for (int cut_high = -2; cut_high < 25; ++cut_high) {
-        const double minimum = 0.01 * cut_low;
-        least = std::min(least, error_of_line(block, (1 - minimum - 0.01 * cut_high) / 15, minimum, 0, 15));
+// The search's cost is that of scales of five bits of fraction, too.
+TEST(BlockFitTest, LinesAreNearAnExhaustiveSearch) {
+  for (const WeightFormat format : formats_of_lines) {
+    SCOPED_TRACE(name_of(format));
+    double found = 0;
+    double ends = 0;
+    double best = 0;
+    for (Numbers block : random_blocks(200)) {
+      const auto [least_of, most_of] = std::minmax_element(block.begin(), block.end());
+      const float start = std::min(*least_of, 0.0F);
+      const float range = std::max(*most_of, 0.0F) - start;
+      for (float& value : block) value /= range;  // so that blocks count alike
+      const double unit = 0.16 / (largest_integer(format) + 1);
+      double least = std::numeric_limits<double>::infinity();
+      for (int cut_low = -2; cut_low < 25; ++cut_low) {
+        for (int cut_high = -2; cut_high < 25; ++cut_high) {
+          const double minimum = start / range + unit * cut_low;
+          const double scale = (1 - unit * (cut_low + cut_high)) / largest_integer(format);
+          least = std::min(least, error_of_line(block, scale, minimum, 0, largest_integer(format)));
+        }
       }
+      const double error = error_of(format, block, fit_block(format, block));
+      // Either end may be off by a scale's last bit.
+      EXPECT_LE(error, 1.2 * ends_error(format, block) + 2 * std::pow(1.0 / 32, 2));
+      found += error;
+      ends += ends_error(format, block);
+      best += least;
     }
-    const double error = error_of(block, fit_q4(block));
-    EXPECT_LE(error, 1.001 * ends_error(block) + 1e-6);
-    found += error;
-    ends += ends_error(block);
-    best += least;
+    EXPECT_LT(found, (format == WeightFormat::q4 ? 0.9 : 1.1) * ends);
+    EXPECT_LT(found, 1.3 * best);
   }
-  EXPECT_LT(found, 0.9 * ends);
-  EXPECT_LT(found, 1.1 * best);
 }
 
 TEST(BlockFitTest, EightBitsAreNoWorseThanTheLargestMagnitude) {
@@ -101,19 +120,23 @@ TEST(BlockFitTest, EightBitsAreNoWorseThanTheLargestMagnitude) {
     float largest = 0;
     for (const float value : block) largest = std::max(largest, std::abs(value));
     const double scale = to_float(to_f16(largest / 127));
-    EXPECT_LE(error_of(block, fit_q8(block)), 1.0001 * error_of_line(block, scale, 0, -127, 127));
+    EXPECT_LE(error_of(WeightFormat::q8, block, fit_block(WeightFormat::q8, block)),
+              1.0001 * error_of_line(block, scale, 0, -127, 127));
   }
 }
 
-// What four bits can say exactly, they say exactly.
+// What a line can say exactly, it says exactly.
 TEST(BlockFitTest, ExactBlocksStayExact) {
   std::mt19937_64 engine(std::random_device{}());
-  for (int round = 0; round < 50; ++round) {
-    Numbers block;
-    for (float& value : block) value = 0.25F * static_cast<float>(engine() % 16) - 1;
-    block[3] = -1;
-    block[9] = 2.75F;
-    EXPECT_EQ(error_of(block, fit_q4(block)), 0);
+  for (const WeightFormat format : formats_of_lines) {
+    const auto most = static_cast<unsigned>(largest_integer(format));
+    for (int round = 0; round < 50; ++round) {
+      Numbers block;
+      for (float& value : block) value = 0.25F * static_cast<float>(engine() % (most + 1)) - 1;
+      block[3] = -1;
+      block[9] = 0.25F * static_cast<float>(most) - 1;
+      EXPECT_EQ(error_of(format, block, fit_block(format, block)), 0);
+    }
   }
 }
 
@@ -121,17 +144,17 @@ TEST(BlockFitTest, TheLargestAndTheSmallestNumbers) {
   for (const float value : {65504.0F, -65504.0F, 1e-30F, 6e-8F, 0.0F}) {
     Numbers block{};
     block[5] = value;
-    const Q4Block four = fit_q4(block);
-    const Q8Block eight = fit_q8(block);
-    EXPECT_TRUE(std::isfinite(to_float(four.scale)) && std::isfinite(to_float(four.minimum)));
-    EXPECT_TRUE(std::isfinite(to_float(eight.scale)));
-    EXPECT_LE(std::sqrt(error_of(block, four)), 2e-3 * std::abs(value) + 1e-7);
-    EXPECT_LE(std::sqrt(error_of(block, eight)), 2e-3 * std::abs(value) + 1e-7);
+    for (const WeightFormat format : all_formats) {
+      const FittedBlock fit = fit_block(format, block);
+      EXPECT_TRUE(std::isfinite(stored_line(format, fit.word).scale));
+      const double share = format == WeightFormat::q8 ? 2e-3 : 0.016;
+      EXPECT_LE(std::sqrt(error_of(format, block, fit)), share * std::abs(value) + 1e-7) << name_of(format);
+    }
   }
   Numbers both{};
   both[0] = 65504;
   both[1] = -65504;
-  EXPECT_LE(error_of(both, fit_q4(both)), 32 * std::pow(65504.0 / 15, 2));
+  EXPECT_LE(error_of(WeightFormat::q4, both, fit_block(WeightFormat::q4, both)), 32 * std::pow(65504.0 / 15, 2));
 }
 
 }  // namespace

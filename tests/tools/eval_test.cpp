@@ -160,6 +160,9 @@ TEST(EvalLongTest, QuantizedModelsStayNear) {
     const auto eight = answer(line + std::vector<std::string>{"q8"});
     EXPECT_LE(eight["kl_mean"], 1e-3);
     EXPECT_GE(eight["top_agreement"], 0.97);
+    const auto six = answer(line + std::vector<std::string>{"q6"});
+    EXPECT_LE(six["kl_mean"], 6e-3);
+    EXPECT_GE(six["top_agreement"], 0.935);
     const auto four = answer(line + std::vector<std::string>{"q4"});
     EXPECT_LE(four["kl_mean"], 2.5e-2);
     EXPECT_GE(four["top_agreement"], 0.87);

@@ -21,7 +21,7 @@ TEST(QuantizeTest, WritesAFolderThatRuns) {
   }
   auto config = nlohmann::ordered_json::parse(read_file(out / "config.json"));
   EXPECT_EQ(config["quantization_config"],
-            (nlohmann::ordered_json{{"quant_method", "precis"}, {"weights", "q8"}, {"version", 2}}));
+            (nlohmann::ordered_json{{"quant_method", "precis"}, {"weights", "q8"}, {"version", 3}}));
   config.erase("quantization_config");
   EXPECT_EQ(config, nlohmann::ordered_json::parse(read_file(fs::path(demo_ksa()) / "config.json")));
   const Finished inspected = precis({"inspect", "-m", out.string()});
@@ -75,7 +75,7 @@ TEST(QuantizeTest, WrongWordsAreRefused) {
   expect_refused(precis(calibrating + std::vector<std::string>{home.write("short.txt", "Once upon a time.")}),
                  "expected at least");
   expect_refused(precis(calibrating + std::vector<std::string>{"x", "--calibrate-tokens", "0"}), "--calibrate-tokens");
-  for (const char* bits : {"4.9", "9", "seven", "nan"}) {
+  for (const char* bits : {"4.4", "9", "seven", "nan"}) {
     expect_refused(precis(calibrating + std::vector<std::string>{book_with_a_fact(), "--bits", bits}), "--bits");
   }
   expect_refused(
@@ -84,7 +84,7 @@ TEST(QuantizeTest, WrongWordsAreRefused) {
   expect_refused(precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string(), "--weights", "q8",
                          "--calibrate", book_with_a_fact(), "--bits", "6"}),
                  "q4 alone");
-  expect_refused(quantize_to(home.path() / "out", "q6"), "q6");
+  expect_refused(quantize_to(home.path() / "out", "q7"), "q7");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "--weights", "q8"}), "--output");
   expect_refused(precis({"quantize", "-m", demo_ksa(), "-o", (home.path() / "out").string()}), "--weights");
   expect_refused(quantize_to(demo_ksa(), "q8"), "not empty");

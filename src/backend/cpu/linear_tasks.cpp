@@ -9,6 +9,8 @@ static_assert(static_cast<int>(Format::f32) == static_cast<int>(WeightFormat::f3
               static_cast<int>(Format::f16) == static_cast<int>(WeightFormat::f16) &&
               static_cast<int>(Format::bf16) == static_cast<int>(WeightFormat::bf16) &&
               static_cast<int>(Format::q8) == static_cast<int>(WeightFormat::q8) &&
+              static_cast<int>(Format::q6) == static_cast<int>(WeightFormat::q6) &&
+              static_cast<int>(Format::q5) == static_cast<int>(WeightFormat::q5) &&
               static_cast<int>(Format::q4) == static_cast<int>(WeightFormat::q4));
 
 std::int64_t divided_up(std::int64_t a, std::int64_t b) {
@@ -19,7 +21,7 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
 
 Form form_of(const WeightView& weight, const Kernels& kernels, bool exact) {
   if (weight.format == WeightFormat::q8) return kernels.multiplies_tiles && !exact ? Form::tile_shorts : Form::shorts;
-  if (weight.format == WeightFormat::q4) return Form::bytes;
+  if (has_minimum(weight.format)) return Form::bytes;
   return weight.format == WeightFormat::bf16 && kernels.multiplies_halves && !exact ? Form::halves : Form::floats;
 }
 

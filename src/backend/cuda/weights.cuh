@@ -144,34 +144,53 @@ struct Chunk<WeightFormat::q8> {
   const std::uint16_t* scales_;
 };
 
-template <>
-struct Chunk<WeightFormat::q4> {
+// 16 bytes of four bits, and the upper bits that belong to them; rows of q5 and q6 begin at multiples of 4.
+template <WeightFormat format>
+struct BitsChunk {
   static constexpr int inputs = 32;
   static constexpr int runs = 8;  // the low and then the high halves of four words
   static constexpr int width = 4;
 
-  __device__ Chunk(const std::uint8_t* values, const std::uint16_t* scales, int row_inputs, int chunk)
-      : raw_(load_chunk(values, chunk)), place_(row_inputs, chunk, block_inputs / inputs) {
-    scales_ = scales + 2 * place_.first_block;
+  __device__ BitsChunk(const std::uint8_t* values, const std::uint16_t* scales, int row_inputs, int chunk)
+      : place_(row_inputs, chunk, block_inputs / inputs) {
+    const std::uint8_t* group = values + place_.first_block * block_bytes;
+    const std::uint8_t* low = group + 16 * place_.index;
+    if (upper_bits == 0 || (reinterpret_cast<std::uintptr_t>(low) & 15U) == 0) {
+      raw_ = load_chunk(low, 0);
+    } else {
+      const auto* words = reinterpret_cast<const std::uint32_t*>(low);
+      raw_ = {__ldcs(words), __ldcs(words + 1), __ldcs(words + 2), __ldcs(words + 3)};
+    }
+    upper_ = group + 16 * place_.size;
+    scales_ = scales + place_.first_block;
   }
   __device__ int at(int run) const {
     const Word word = word_at(run);
-    const int quad = 4 * (word.in_block / 2) + word.in_block % 2 + 2 * (run % 2);
-    return (place_.first_block + word.block) * block_inputs + 4 * quad;
+    return (place_.first_block + word.block) * block_inputs + 4 * quad_of(word, run);
   }
   __device__ void read(int run, float (&w)[width]) const {
-    const int block = word_at(run).block;
-    const float step = half_at(scales_ + block);
-    const float minimum = half_at(scales_ + place_.size + block);
-    const std::uint32_t bytes = word_of(raw_, run / 2) >> (4 * (run % 2));
+    const Word word = word_at(run);
+    // As stored_line.
+    const std::uint32_t line = scales_[word.block];
+    const float scale = __uint_as_float(((line & 0xffc0U) << 12) + (108U << 23));
+    constexpr float unit = format == WeightFormat::q4 ? 0.25F : format == WeightFormat::q5 ? 0.5F : 1;
+    const float zero = unit * static_cast<float>(line & 63U);
+    std::uint32_t bytes = word_of(raw_, run / 2) >> (4 * (run % 2)) & 0x0f0f0f0fU;
 #pragma unroll
-    for (int i = 0; i < width; ++i) {
-      // Two roundings, as everywhere else: the same weight on every backend.
-      w[i] = __fadd_rn(__fmul_rn(step, static_cast<float>((bytes >> (8 * i)) & 15U)), minimum);
+    for (int bit = 0; bit < upper_bits; ++bit) {
+      const int four = quad_of(word, run) * place_.size + word.block;
+      const std::uint32_t of_words = upper_[bit * 4 * place_.size + four / 2] >> (4 * (four % 2)) & 15U;
+      bytes |= (of_words * 0x00204081U & 0x01010101U) << (4 + bit);
     }
+    // Exact, and so the same weight on every backend: no more than 13 bits.
+#pragma unroll
+    for (int i = 0; i < width; ++i) w[i] = scale * (static_cast<float>((bytes >> (8 * i)) & 255U) - zero);
   }
 
  private:
+  static constexpr int upper_bits = integer_bits(format) - 4;
+  static constexpr int block_bytes = 4 * integer_bits(format);
+
   struct Word {
     int block;     // in the group
     int in_block;  // which word of the block
@@ -181,10 +200,27 @@ struct Chunk<WeightFormat::q4> {
     if (place_.size == group_blocks) return {word % group_blocks, word / group_blocks};
     return {word % place_.size, word / place_.size};
   }
+  __device__ static int quad_of(const Word& word, int run) {
+    return 4 * (word.in_block / 2) + word.in_block % 2 + 2 * (run % 2);
+  }
 
   uint4 raw_;
   GroupPlace place_;
+  const std::uint8_t* upper_;
   const std::uint16_t* scales_;
+};
+
+template <>
+struct Chunk<WeightFormat::q6> : BitsChunk<WeightFormat::q6> {
+  using BitsChunk::BitsChunk;
+};
+template <>
+struct Chunk<WeightFormat::q5> : BitsChunk<WeightFormat::q5> {
+  using BitsChunk::BitsChunk;
+};
+template <>
+struct Chunk<WeightFormat::q4> : BitsChunk<WeightFormat::q4> {
+  using BitsChunk::BitsChunk;
 };
 
 // One weight of a row of plain elements.
@@ -211,6 +247,10 @@ void for_format(WeightFormat format, const Work& work) {
       return work(std::integral_constant<WeightFormat, WeightFormat::bf16>());
     case WeightFormat::q8:
       return work(std::integral_constant<WeightFormat, WeightFormat::q8>());
+    case WeightFormat::q6:
+      return work(std::integral_constant<WeightFormat, WeightFormat::q6>());
+    case WeightFormat::q5:
+      return work(std::integral_constant<WeightFormat, WeightFormat::q5>());
     case WeightFormat::q4:
       return work(std::integral_constant<WeightFormat, WeightFormat::q4>());
   }
