@@ -60,12 +60,15 @@ void pack_q8(std::span<const std::int8_t, block_size> q, const Place& place, std
 }
 
 void pack_bits(WeightFormat format, std::span<const std::int8_t, block_size> q, const Place& place, std::byte* group) {
+  const std::size_t upper = upper_bits(format);
   for (std::size_t i = 0; i < block_size; ++i) {
     const Bits low = low_bits(place, i);
     group[low.byte] |= static_cast<std::byte>((q[i] & 15) << low.shift);
-    for (std::size_t upper = 0; upper < upper_bits(format); ++upper) {
-      const Bits at = upper_bit(place, i, upper);
-      group[at.byte] |= static_cast<std::byte>((q[i] >> (4 + upper) & 1) << at.shift);
+  }
+  for (std::size_t bit = 0; bit < upper; ++bit) {
+    for (std::size_t i = 0; i < block_size; ++i) {
+      const Bits at = upper_bit(place, i, bit);
+      group[at.byte] |= static_cast<std::byte>((q[i] >> (4 + bit) & 1) << at.shift);
     }
   }
 }
@@ -95,7 +98,7 @@ constexpr std::int32_t least_scale = (127 + least_exponent) << 5;
 constexpr int zero_bits = 6;
 
 float zero_unit(WeightFormat format) {
-  return std::exp2(static_cast<float>(integer_bits(format) - zero_bits));
+  return static_cast<float>(1 << integer_bits(format)) / (1 << zero_bits);
 }
 
 template <typename Element>
