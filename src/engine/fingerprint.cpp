@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "checkpoint/fields.h"
+#include "families/quantization.h"
 
 namespace precis {
 namespace {
@@ -30,6 +31,12 @@ std::string selection(const EngineOptions& options, const ModelSpec& spec, const
       scheduling.piece, scheduling.prefix_distance, projections_hash(*calibration));
 }
 
+// Files are told apart by what is in them; what is quantized at load, by the name of its format and what that meant.
+std::string shown_weights(const std::string& weights) {
+  if (weights.empty()) return "as stored";
+  return weights == "q8" ? weights : fmt::format("{} (version {})", weights, quantization_version);
+}
+
 // No control characters, and no line that nobody reads to its end.
 std::string shown(std::string_view value) {
   constexpr std::size_t longest = 240;
@@ -44,7 +51,7 @@ Fingerprint settings_fingerprint(const EngineOptions& options, const ModelSpec& 
   return {
       {"kv_cache_dtype", std::string(name_of(geometry.type))},
       {"page_entries", std::to_string(geometry.page_entries)},
-      {"weights", options.weights.empty() ? "as stored" : options.weights},
+      {"weights", shown_weights(options.weights)},
       {"compute", options.compute},
       {"rope_frequencies", options.rope_frequencies},
       {"esa", selection(options, spec, scheduling, calibration)},

@@ -16,13 +16,13 @@
 #include "engine/calibration_text.h"
 #include "engine/format_search.h"
 #include "families/families.h"
+#include "families/quantization.h"
 #include "model/quantizer.h"
 #include "model/weight_names.h"
 
 namespace precis {
 namespace {
 
-constexpr int layout_version = 3;
 constexpr std::int64_t max_text_bytes = std::int64_t{1} << 30;
 
 // What becomes of one tensor.
@@ -263,7 +263,7 @@ class Quantization {
     const std::string text = read_text(checkpoint_.folder().at("config.json"), max_text_bytes);
     auto config = nlohmann::ordered_json::parse(text);
     config["quantization_config"] = {
-        {"quant_method", "precis"}, {"weights", options_.weights}, {"version", layout_version}};
+        {"quant_method", "precis"}, {"weights", options_.weights}, {"version", quantization_version}};
     write_file(folder / "config.json", config.dump(2) + "\n");
   }
 
