@@ -27,7 +27,14 @@ void relax() {
 }
 
 // Waits until `value` is no longer `old`, and returns what it is now.
-std::uint32_t await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+std::uint32_t await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old,
+                           const ThreadPool::Pastime& pastime, int worker) {
+  bool idles = pastime.call == nullptr;
+  for (int bit = 0; !idles; ++bit) {
+    const std::uint32_t now = value.load(std::memory_order_acquire);
+    if (now != old) return now;
+    idles = !pastime.call(pastime.closure, worker, bit);
+  }
   for (int poll = 0; poll < eager_polls; ++poll) {
     const std::uint32_t now = value.load(std::memory_order_acquire);
     if (now != old) return now;
@@ -103,21 +110,27 @@ void ThreadPool::stop() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPool::dispatch(const Job& job) {
+void ThreadPool::dispatch(Job job) {
+  job.pastime = pastime_;
   job_ = job;
   busy_.store(static_cast<std::uint32_t>(threads_.size()), std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   job.call(job.closure, 0, workers_);
-  for (std::uint32_t busy = busy_.load(std::memory_order_acquire); busy != 0;) busy = await_change(busy_, busy);
+  for (std::uint32_t busy = busy_.load(std::memory_order_acquire); busy != 0;) {
+    busy = await_change(busy_, busy, job.pastime, 0);
+    job.pastime = {};  // once
+  }
 }
 
 void ThreadPool::serve(int worker) {
   std::uint32_t round = 0;
+  Job job;
   for (;;) {
-    round = await_change(round_, round);
+    round = await_change(round_, round, job.pastime, worker);
     if (stopping_) return;
-    job_.call(job_.closure, worker, workers_);
+    job = job_;
+    job.call(job.closure, worker, workers_);
     if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
   }
 }

@@ -34,6 +34,15 @@ class ThreadPool {
               }});
   }
 
+  // What workers do from the next run() on while they wait for others and for the run() after it: call(closure, worker,
+  // bit) for bit 0, 1, ..., until it returns false or there is work again. A bit should take less than a microsecond.
+  // The closure must live until it has been replaced and another run() has ended.
+  struct Pastime {
+    const void* closure = nullptr;
+    bool (*call)(const void* closure, int worker, int bit) noexcept = nullptr;  // or null: nothing
+  };
+  void while_waiting(const Pastime& pastime) { pastime_ = pastime; }
+
   // Calls task(index, worker) once for every index in [0, count), each on whichever worker is free first.
   template <typename Task>
   void for_each(std::int64_t count, const Task& task) {
@@ -56,14 +65,16 @@ class ThreadPool {
   struct Job {
     const void* closure = nullptr;
     void (*call)(const void* closure, int worker, int workers) noexcept = nullptr;
+    Pastime pastime = {};  // afterwards
   };
 
-  void dispatch(const Job& job);
+  void dispatch(Job job);
   void serve(int worker);
   void stop();
 
   std::vector<std::thread> threads_;
-  Job job_;  // written by the caller before `round_` is raised
+  Job job_;  // written by the caller before `round_` is raised, read by workers before they lower `busy_`
+  Pastime pastime_;
   bool stopping_ = false;
   int workers_ = 1;
   // Each on its own cache line: the workers poll the first while the others count down on the second.

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <set>
 #include <thread>
+#include <vector>
 
 namespace precis {
 namespace {
@@ -81,6 +83,53 @@ TEST(ThreadPoolThreadsTest, TheCallerSleepsThroughLongWork) {
     ++calls;
   });
   EXPECT_EQ(calls, 2);
+}
+
+// What workers did while they waited.
+struct Bits {
+  explicit Bits(int workers, int most) : counts(static_cast<std::size_t>(workers)), limit(most) {}
+
+  static bool take(const void* closure, int worker, int bit) noexcept {
+    auto& bits = *static_cast<Bits*>(const_cast<void*>(closure));
+    std::atomic<int>& count = bits.counts[static_cast<std::size_t>(worker)];
+    if (bit == 0) count = 0;
+    if (bit != count) bits.in_order = false;
+    if (bit >= bits.limit) return false;
+    ++count;
+    return true;
+  }
+
+  std::vector<std::atomic<int>> counts;  // of each worker since it began to wait
+  std::atomic<bool> in_order = true;
+  int limit;
+};
+
+TEST(ThreadPoolThreadsTest, WaitingWorkersTakeEachBitOnce) {
+  ThreadPool pool(3);
+  Bits bits(3, 100);
+  pool.while_waiting({&bits, Bits::take});
+  pool.run([](int, int) {});
+  for (const int worker : {1, 2}) {
+    while (bits.counts[static_cast<std::size_t>(worker)] < 100) std::this_thread::yield();
+  }
+  EXPECT_TRUE(bits.in_order);
+  EXPECT_LE(bits.counts[0], 100);
+  pool.while_waiting({});
+  pool.run([](int, int) {});
+  for (std::atomic<int>& count : bits.counts) count = 0;
+  pool.run([](int, int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (const std::atomic<int>& count : bits.counts) EXPECT_EQ(count, 0);
+}
+
+TEST(ThreadPoolThreadsTest, WorkEndsAPastimeThatNeverEnds) {
+  ThreadPool pool(3);
+  Bits bits(3, 1 << 30);
+  pool.while_waiting({&bits, Bits::take});
+  std::atomic<int> calls = 0;
+  for (int round = 0; round < 100; ++round) pool.run([&](int, int) { ++calls; });
+  EXPECT_EQ(calls, 300);
+  EXPECT_TRUE(bits.in_order);
 }
 
 TEST(ThreadPoolThreadsTest, PoolsComeAndGo) {

@@ -58,6 +58,8 @@ class CpuOps final : public Ops {
   void linear_few(const LinearArgs& args);
   void gate_up_few(const GateUpArgs& args);
   int workers_for(std::int64_t products) const;
+  // A product of few rows begins: what follows it is fetched by workers who wait from its end on.
+  WeightsAhead::Product& begin_product(const WeightView& weight);
   // Calls work(worker) on so many workers: one, or all.
   template <typename Work>
   void on_workers(int workers, const Work& work);
@@ -91,6 +93,7 @@ class CpuOps final : public Ops {
 
   const Kernels& kernels_;
   const bool exact_activations_;
+  WeightsAhead ahead_;  // before pool_: its workers read this until they have ended
   ThreadPool pool_;
   AttentionPlan attention_;
   FarReader far_;

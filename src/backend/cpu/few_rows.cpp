@@ -97,10 +97,31 @@ std::int64_t block_of(const Kernels& kernels, const LinearPart& part, std::int64
   return outputs_per_task(task_weight_bytes / row_bytes, outputs, 1, workers, kernels.few_step);
 }
 
+// Asks for a worker's first weights, so that they come while it makes its rows.
+void begin_reading(WeightsAhead::Product& product, const WorkerTasks& todo, const Kernels& kernels, int worker) {
+  constexpr int bits = 16;  // as much as memory gives in that time
+  product.first[static_cast<std::size_t>(worker)] = beginnings_of(todo.following(), kernels);
+  for (int bit = 0; bit < bits && WeightsAhead::fetch(product, worker, bit); ++bit) {
+  }
+}
+
 }  // namespace
 
 int CpuOps::workers_for(std::int64_t products) const {
   return products < worth_sharing ? 1 : pool_.workers();
+}
+
+WeightsAhead::Product& CpuOps::begin_product(const WeightView& weight) {
+  WeightsAhead::Product& product = ahead_.begin(weight.data, pool_.workers());
+  if (product.following == nullptr) {
+    pool_.while_waiting({});
+  } else {
+    pool_.while_waiting({product.following, [](const void* following, int worker, int bit) noexcept {
+                           return WeightsAhead::fetch(*static_cast<const WeightsAhead::Product*>(following), worker,
+                                                      bit);
+                         }});
+  }
+  return product;
 }
 
 template <typename Work>
@@ -118,9 +139,11 @@ void CpuOps::linear_few(const LinearArgs& args) {
   const RowsLayout layout(kernels_, rows);
   reserve_scratch(layout.bytes() / float_bytes);
   Shares shares(tasks.count(), workers);
+  WeightsAhead::Product& product = begin_product(args.parts[0].weight);
   on_workers(workers, [&](int worker) {
+    WorkerTasks todo(tasks, shares, worker);
+    begin_reading(product, todo, kernels_, worker);
     OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
-    WorkerTasks todo(tasks, shares);
     for (LinearTasks::Task task = todo.next(); task.part != nullptr; task = todo.next()) {
       LinearTile tile = tile_of(task, task.part->y + task.first);
       tile.accumulate = args.accumulate;
@@ -145,6 +168,7 @@ void CpuOps::gate_up_few(const GateUpArgs& args) {
   const std::int64_t up_stride = shares.longest() * block;
   const std::int64_t up_offset = (layout.bytes() + alignment - 1) / alignment * alignment / float_bytes;
   reserve_scratch(up_offset + rows.count * up_stride);
+  WeightsAhead::Product& product = begin_product(args.gate.weight);
   on_workers(workers, [&](int worker) {
     OwnRows own(kernels_, rows, layout, reinterpret_cast<std::byte*>(scratch(worker)));
     const LinearPart up{args.up.weight, args.up.bias, scratch(worker) + up_offset, up_stride};
@@ -155,7 +179,8 @@ void CpuOps::gate_up_few(const GateUpArgs& args) {
       own.give(tile);
       kernels_.few(tile);
     };
-    WorkerTasks todo(tasks, shares);
+    WorkerTasks todo(tasks, shares, worker);
+    begin_reading(product, todo, kernels_, worker);
     for (LinearTasks::Task task = todo.next(); task.part != nullptr; task = todo.next()) {
       const LinearTasks::Task same_of_up{&up, task.first, task.outputs};
       multiply(task, gate.y + task.first, same_of_up);

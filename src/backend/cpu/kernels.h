@@ -205,7 +205,8 @@ struct Kernels {
   void (*convert)(const ActivationRows& rows);       // for `few`
   void (*convert_many)(const ActivationRows& rows);  // for `many`: a group
   void (*few)(const LinearTile& tile);
-  std::int64_t few_step;  // outputs of a tile of `few` are best a multiple of this
+  std::int64_t (*few_streams)(Format format);  // in which it reads the outputs of a tile of one row
+  std::int64_t few_step;                       // outputs of a tile of `few` are best a multiple of this
   void (*many)(const LinearTile& tile);
   ManyShape many_shape;
   std::int64_t (*many_scratch)(std::int64_t rows, std::int64_t inputs);

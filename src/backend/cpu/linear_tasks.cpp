@@ -1,6 +1,7 @@
 #include "backend/cpu/linear_tasks.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace precis::cpu {
 namespace {
@@ -57,11 +58,27 @@ LinearTasks::Task LinearTasks::joined(std::int64_t& index, std::int64_t last) co
   return {};
 }
 
-Shares::Share Shares::next() {
+Shares::Shares(std::int64_t count, int workers)
+    : count_(count), workers_(workers), reserved_(std::min({most_reserved, workers_, count / longest()})) {
+  next_ = reserved_ * longest();
+  unclaimed_ = reserved_ == most_reserved ? ~std::uint64_t{0} : (std::uint64_t{1} << reserved_) - 1;
+}
+
+bool Shares::claim(std::int64_t worker) {
+  const std::uint64_t bit = std::uint64_t{1} << worker;
+  return (unclaimed_.fetch_and(~bit, std::memory_order_relaxed) & bit) != 0;
+}
+
+Shares::Share Shares::next(int worker) {
+  if (worker < reserved_ && claim(worker)) return reserved(worker);
   std::int64_t first = next_.load(std::memory_order_relaxed);
   while (first < count_) {
     const std::int64_t last = first + share_of(count_ - first);
     if (next_.compare_exchange_weak(first, last, std::memory_order_relaxed)) return {first, last};
+  }
+  while (const std::uint64_t unclaimed = unclaimed_.load(std::memory_order_relaxed)) {
+    const int late = std::countr_zero(unclaimed);
+    if (claim(late)) return reserved(late);
   }
   return {};
 }
@@ -73,7 +90,7 @@ LinearTasks::Task WorkerTasks::next() {
 }
 
 LinearTasks::Task WorkerTasks::take() {
-  if (share_.first == share_.last) share_ = shares_.next();
+  if (share_.first == share_.last) share_ = shares_.next(worker_);
   return share_.first < share_.last ? tasks_.joined(share_.first, share_.last) : LinearTasks::Task{};
 }
 
@@ -86,6 +103,21 @@ NextWeights weights_of(const LinearTasks::Task& task) {
     weights.scales = reinterpret_cast<const std::uint16_t*>(weight.row_scales(task.first));
   }
   return weights;
+}
+
+FirstWeights beginnings_of(const LinearTasks::Task& task, const Kernels& kernels) {
+  if (task.part == nullptr) return {};
+  const WeightView& weight = task.part->weight;
+  const std::int64_t streams = kernels.few_streams(static_cast<Format>(weight.format));
+  const std::int64_t stretch = divided_up(task.outputs, streams);
+  FirstWeights first{.values = weight.row(task.first),
+                     .streams = divided_up(task.outputs, stretch),
+                     .stream_values = stretch * value_row_bytes(weight.format, weight.inputs)};
+  if (is_quantized(weight.format)) {
+    first.scales = reinterpret_cast<const std::byte*>(weight.row_scales(task.first));
+    first.stream_scales = stretch * scale_row_bytes(weight.format, weight.inputs);
+  }
+  return first;
 }
 
 LinearTile tile_of(const LinearTasks::Task& task, float* y) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/weights_ahead.h"
 #include "base/error.h"
 #include "device/ops.h"
 
@@ -69,34 +70,43 @@ class LinearTasks {
 };
 
 // Hands out tasks [0, count) in shares that shrink: long ones first, as memory is read fastest in long streams, single
-// tasks last, so that the workers end together.
+// tasks last, so that the workers end together. The first share of a worker is always the same, so that it can be
+// fetched ahead (WeightsAhead); that of a worker who has not come by then is left for the end.
 class Shares {
  public:
-  Shares(std::int64_t count, int workers) : count_(count), workers_(workers) {}
+  Shares(std::int64_t count, int workers);
 
   struct Share {
     std::int64_t first = 0;
     std::int64_t last = 0;  // first: nothing is left
   };
 
-  // Any worker.
-  Share next();
+  // Any worker, of itself.
+  Share next(int worker);
   // Tasks of a share at most.
   std::int64_t longest() const { return share_of(count_); }
 
  private:
   std::int64_t share_of(std::int64_t left) const { return left / (2 * workers_) > 1 ? left / (2 * workers_) : 1; }
 
+  static constexpr std::int64_t most_reserved = 64;  // bits of unclaimed_
+
+  Share reserved(std::int64_t worker) const { return {worker * longest(), (worker + 1) * longest()}; }
+  bool claim(std::int64_t worker);
+
   const std::int64_t count_;
   const std::int64_t workers_;
-  std::atomic<std::int64_t> next_ = 0;
+  const std::int64_t reserved_;               // first shares of workers [0, reserved_)
+  std::atomic<std::uint64_t> unclaimed_ = 0;  // a bit for each of them
+  std::atomic<std::int64_t> next_ = 0;        // task beyond those and what was handed out
 };
 
 // One worker's way through the tasks. It takes a share when it begins the last task of the one before, so that it knows
 // what it will read next.
 class WorkerTasks {
  public:
-  WorkerTasks(const LinearTasks& tasks, Shares& shares) : tasks_(tasks), shares_(shares), following_(take()) {}
+  WorkerTasks(const LinearTasks& tasks, Shares& shares, int worker)
+      : tasks_(tasks), shares_(shares), worker_(worker), following_(take()) {}
 
   // Part null: no task is left.
   LinearTasks::Task next();
@@ -108,11 +118,15 @@ class WorkerTasks {
 
   const LinearTasks& tasks_;
   Shares& shares_;
+  const int worker_;
   Shares::Share share_;
   LinearTasks::Task following_;
 };
 
 NextWeights weights_of(const LinearTasks::Task& task);
+
+// The beginnings of a task's weights.
+FirstWeights beginnings_of(const LinearTasks::Task& task, const Kernels& kernels);
 
 // What a tile takes of its task; the rows are left open. `y`: where the task's first output of the tile's first row is.
 LinearTile tile_of(const LinearTasks::Task& task, float* y);

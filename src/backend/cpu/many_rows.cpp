@@ -20,6 +20,7 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) {
 }  // namespace
 
 CpuOps::ConvertedRows CpuOps::convert_rows(const InputRows& rows, std::span<const LinearPart> parts) {
+  pool_.while_waiting({});  // weights are read by many rows at a time: nothing waits for memory
   const std::int64_t group = kernels_.many_shape.group;
   const std::int64_t places = divided_up(rows.count, group) * group;
   ConvertedRows converted;
