@@ -105,8 +105,8 @@ struct Bits {
 };
 
 TEST(ThreadPoolThreadsTest, WaitingWorkersTakeEachBitOnce) {
+  Bits bits(3, 100);  // longer than the workers who use it
   ThreadPool pool(3);
-  Bits bits(3, 100);
   pool.while_waiting({&bits, Bits::take});
   pool.run([](int, int) {});
   for (const int worker : {1, 2}) {
@@ -123,8 +123,8 @@ TEST(ThreadPoolThreadsTest, WaitingWorkersTakeEachBitOnce) {
 }
 
 TEST(ThreadPoolThreadsTest, WorkEndsAPastimeThatNeverEnds) {
+  Bits bits(3, 1 << 30);  // longer than the workers who use it
   ThreadPool pool(3);
-  Bits bits(3, 1 << 30);
   pool.while_waiting({&bits, Bits::take});
   std::atomic<int> calls = 0;
   for (int round = 0; round < 100; ++round) pool.run([&](int, int) { ++calls; });
