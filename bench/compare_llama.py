@@ -92,6 +92,9 @@ def precis_rate(flags):
     return only_rate(command, results, read)
 
 
+NEVER = "(?!)"  # an expression that nothing matches
+
+
 class Doorway:
     """Standard error of a llama-bench with --progress. Its messages before a repetition are outside the time that it tells;
     a pipe that is full holds it there, waiting to write, until the next turn."""
@@ -180,7 +183,9 @@ class LlamaBench:
         if self.taken < self.turns:
             self.door.shut()
             wait_until_idle(self.process)
-        elif self.process.wait() != 0:
+            return
+        self.door.read(self.process, NEVER)  # to its end: what it still says must not fill the pipe
+        if self.process.wait() != 0:
             raise RunError(f"{shlex.join(self.command)}: exit code {self.process.returncode}: {self.door.last}")
 
     def start(self):
