@@ -26,6 +26,8 @@ namespace precis {
 
 namespace {
 
+constexpr std::int64_t shortest_warm_up = 32;  // tokens
+
 constexpr const char* kExamples = R"(Examples:
   precis bench -m models/demo-ksa                                  (pp512 and tg128, five times each)
   precis bench -m models/demo-ksa -p 512 -n 128 -d 0,4096,16384    (the same behind other depths)
@@ -201,6 +203,13 @@ EngineOptions engine_options(const BenchFlags& flags, const CheckpointReport& mo
   return options;
 }
 
+// Tokens; 0: no case reads a prompt.
+std::int64_t longest_prompt(const std::vector<BenchCase>& cases) {
+  std::int64_t longest = 0;
+  for (const BenchCase& test : cases) longest = std::max(longest, test.prompt ? test.tokens : 0);
+  return longest;
+}
+
 // What was measured when something fails or is interrupted stays in the report.
 void run_cases(const std::vector<BenchCase>& cases, BenchRunner& runner, Notes& notes, BenchReport& report) {
   for (const BenchCase& test : cases) {
@@ -225,8 +234,9 @@ void run_cases(const std::vector<BenchCase>& cases, BenchRunner& runner, Notes& 
 }
 
 // Opens the engine and has `measure` do its part, between two looks at what the machine can do. What it was doing when
-// Ctrl-C came ends; gives the signal, or 0.
-int measure_beside_machine(BenchReport& report, Notes& notes, const std::function<void(BenchRunner&)>& measure) {
+// Ctrl-C came ends; gives the signal, or 0. `longest_prompt`: that is measured.
+int measure_beside_machine(BenchReport& report, Notes& notes, std::int64_t longest_prompt,
+                           const std::function<void(BenchRunner&)>& measure) {
   notes.passing("opening the model ...");
   Engine engine(report.options);
   report.device = engine.device();
@@ -234,7 +244,8 @@ int measure_beside_machine(BenchReport& report, Notes& notes, const std::functio
   BenchRunner runner(engine);
   const Interrupt interrupt([&] { runner.cancel(); });
   try {
-    runner.warm_up();
+    runner.warm_up(std::clamp<std::int64_t>(longest_prompt, shortest_warm_up,
+                                            std::max<std::int64_t>(report.options.piece, shortest_warm_up)));
     report.before = machine_speed(notes, report);
     measure(runner);
   } catch (const RunFailure&) {
@@ -259,7 +270,7 @@ int run_walk(const BenchFlags& flags, const FrontierPlan& plan, BenchReport repo
   Notes notes;
   Output output;
   std::exception_ptr failure;  // told after what was measured until then
-  const int signal = measure_beside_machine(report, notes, [&](BenchRunner& runner) {
+  const int signal = measure_beside_machine(report, notes, plan.frontiers.front(), [&](BenchRunner& runner) {
     const auto add = [&](FrontierResult result) {
       notes.clear_passing();
       if (table && results.empty()) output.write(frontier_markdown_head());
@@ -295,8 +306,8 @@ int run_bench(const BenchFlags& flags) {
   }
   report.options = engine_options(flags, report.model, cases);
   Notes notes;
-  const int signal =
-      measure_beside_machine(report, notes, [&](BenchRunner& runner) { run_cases(cases, runner, notes, report); });
+  const int signal = measure_beside_machine(report, notes, longest_prompt(cases),
+                                            [&](BenchRunner& runner) { run_cases(cases, runner, notes, report); });
   Output().write(flags.json ? bench_json(report) : flags.csv ? bench_csv(report) : bench_markdown(report));
   return exit_code(signal);
 }

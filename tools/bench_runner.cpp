@@ -38,9 +38,8 @@ bool reused_exactly(const std::vector<Usage>& usages, std::int64_t tokens) {
 
 }  // namespace
 
-void BenchRunner::warm_up() {
-  constexpr std::int64_t prompt = 32;
-  const std::int64_t length = std::min(prompt, std::max<std::int64_t>(engine_.context() - 2, 1));
+void BenchRunner::warm_up(std::int64_t tokens) {
+  const std::int64_t length = std::min(tokens, std::max<std::int64_t>(engine_.context() - 2, 1));
   std::vector<Request> one;
   one.push_back(request_of(ids(fresh_text_++, length), std::min<std::int64_t>(engine_.context() - length, 2)));
   run(std::move(one));

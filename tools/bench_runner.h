@@ -20,8 +20,9 @@ class BenchRunner {
   // `engine` keeps prefixes and has room for every case. Nobody else uses it meanwhile.
   explicit BenchRunner(Engine& engine) : engine_(engine) {}
 
-  // A short prompt and two tokens, untimed: every weight is in memory afterwards.
-  void warm_up();
+  // A prompt of so many tokens, at least 1, and two more, untimed: every weight is in memory afterwards, and with a
+  // prompt as long as a step takes, so are its working memory and the first pages of the pool.
+  void warm_up(std::int64_t tokens);
   // Tokens a second of one repetition, all sequences together, and the KV bytes that they held at its end. Throws
   // RunFailure when the engine fails or the run was cancelled.
   struct Sample {
