@@ -54,6 +54,8 @@ void add_compute_flags(Flags& flags, EngineOptions& target) {
              "with --esa, any backend: the same bits on a cached prefix too");
   flags.text("--weights", "FORMAT", target.weights,
              "quantize the weights when the model is opened: q8, q6, q5 or q4; default: as they are stored");
+  flags.number("--bits", "N", target.bits, 4.5, 8.5,
+               "with --weights q4: bits a weight, 4.5 to 8.5; more for matrices that four bits usually harm most");
   flags.text("--rope-frequencies", "TYPE", target.rope_frequencies,
              "f32 (default); bf16: rounded, to compare with models that were cast in Python");
   flags.count("-b,--piece,--batch-size,--max-num-batched-tokens", "TOKENS", target.piece, 1, 1 << 16,

@@ -51,6 +51,7 @@ struct KlFlags {
     EngineOptions options = engine;
     if (against) options.model = *against;
     options.weights = against_weights;
+    options.bits = {};
     options.backend = against_backend.value_or(engine.backend);
     options.compute = against_compute.value_or(engine.compute);
     options.kv_cache_dtype = against_kv_cache_dtype.value_or(engine.kv_cache_dtype);

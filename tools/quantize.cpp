@@ -123,8 +123,8 @@ Command add_quantize(CLI::App& program) {
               "tokens of it that are used, at most, from all its parts (default 32k)");
   flags.number(
       "--bits", "N", target->options.bits, 4.5, 8.5,
-      "with q4 and --calibrate: bits a weight, 4.5 to 8.5; spent on q5, q6 and q8 for the matrices that four bits harm "
-      "most, measured on the text (default: by role, see docs)");
+      "with q4: bits a weight, 4.5 to 8.5; spent on q5, q6 and q8 for the matrices that four bits harm most: with\n"
+      "--calibrate measured on the text, else those that usually are (default: by role, see docs)");
   flags.count("-t,--threads", "N", target->options.threads, 0, 1024,
               "threads; 0: one a physical core (the bytes stay the same)");
   flags.bytes("--shard-size", "BYTES", target->options.shard_bytes, "largest tensor file, such as 2G (default 4G)");

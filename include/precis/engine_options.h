@@ -48,6 +48,11 @@ struct EngineOptions {
   // docs/quantization.md says what that costs. The numbers are those of a checkpoint that `precis quantize` writes.
   std::string weights;
 
+  // With "q4": so many bits a weight, scales included, as the average of all matrices, at most; 4.5 to 8.5. What is
+  // more than four goes to the matrices of those roles that four bits usually harm most. None: formats by role. `precis
+  // quantize --calibrate` measures it instead. A checkpoint that is quantized already has its formats.
+  std::optional<double> bits;
+
   // "f32": rotary frequencies are floats, as in training and in a model that transformers loads in any type. "bf16":
   // they are rounded to bf16, as transformers computes after `model.to(torch.bfloat16)` (also when cast back to float).
   // Only for comparing with numbers that were made so: it turns far positions by whole radians.

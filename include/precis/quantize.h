@@ -23,16 +23,17 @@ struct QuantizeOptions {
   // (docs/quantization.md). Required.
   std::string weights;
 
-  // Texts that the weights are quantized on: matrices of layers are rounded so that their products change least on
-  // these. None: each block of weights is rounded alone. At least one of them has a window (2,048 tokens, or the
-  // model's context where that is less); windows are taken from all parts of the texts.
+  // Texts that the weights are quantized on: matrices of layers and the head are rounded so that their products change
+  // least on these. None: each block of weights is rounded alone. At least one of them has a window (2,048 tokens, or
+  // the model's context where that is less); windows are taken from all parts of the texts.
   std::vector<std::string> calibration;
   // Tokens of them that are used, at most. More is better, and takes longer and 4 bytes * hidden a token.
   std::int64_t calibration_tokens = 32768;
 
-  // With "q4" and calibration texts: so many bits a weight, scales included, as the average of all quantized matrices,
-  // at most; 4.5 to 8.5. Each matrix is measured on the texts with four bits, alone, and those that this costs most get
-  // q5, q6 or q8 until the bits are spent. It takes a pass over 1,024 tokens for every matrix. None: formats by role.
+  // With "q4": so many bits a weight, scales included, as the average of all quantized matrices, at most; 4.5 to 8.5.
+  // With calibration texts each matrix is measured on them with four bits, alone, and those that this costs most get
+  // q5, q6 or q8 until the bits are spent; it takes a pass over 1,024 tokens for every matrix. Without, they go to the
+  // roles that it usually costs most, as EngineOptions::bits. None: formats by role.
   std::optional<double> bits;
 
   // 0: one a physical core that this process may use. The bytes written do not depend on it; with calibration texts
@@ -65,8 +66,9 @@ struct QuantizeReport {
   std::vector<std::string> plain;     // matrices that stay as they are: their inputs are no multiple of a block
   std::vector<std::string> left_out;  // tensors that the model has no use for
   std::int64_t calibrated = 0;        // tokens of text that were used
-  // With QuantizeOptions::bits: the divergence from the plain model, in nats a token, that each matrix causes alone,
-  // added up; measured with four bits, and estimated from that for more. What all cause together is near it.
+  // With QuantizeOptions::bits and calibration texts: the divergence from the plain model, in nats a token, that each
+  // matrix causes alone, added up; measured with four bits, and estimated from that for more. What all cause together
+  // is near it.
   std::optional<double> expected_cost;
 };
 

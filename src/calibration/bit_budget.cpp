@@ -16,6 +16,13 @@ double bits_of(WeightFormat format) {
   return 8 * static_cast<double>(bytes) / static_cast<double>(quantized_block);
 }
 
+void check_bits(double bits, std::string_view weights) {
+  const double least = bits_of(WeightFormat::q4);
+  const double most = bits_of(WeightFormat::q8);
+  if (weights != name_of(WeightFormat::q4)) fail("bits: {}, which q4 alone can choose by, expected none", bits);
+  if (!(bits >= least && bits <= most)) fail("bits: {}, expected a number from {} to {}", bits, least, most);
+}
+
 namespace {
 
 // From each format the next better one. What a matrix costs falls with the mean square of its rounding errors, by a

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "model/quantizer.h"
 
@@ -11,6 +12,9 @@ namespace precis {
 
 // Bits a weight of a quantized format, scales included: 8.5 (q8), 6.5, 5.5, 4.5 (q4).
 double bits_of(WeightFormat format);
+
+// Throws Error when `bits` a weight cannot be had of a model that is to be quantized to `weights`.
+void check_bits(double bits, std::string_view weights);
 
 // What a matrix costs at four bits.
 struct MatrixCost {

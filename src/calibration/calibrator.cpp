@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "calibration/input_moments.h"
 #include "calibration/row_rounding.h"
+#include "model/weight_names.h"
 
 namespace precis {
 namespace {
@@ -21,7 +21,8 @@ Calibrator::Calibrator(const TensorSource& source, const ModelSpec& spec, Quanti
       quantizer_(quantizer),
       device_(device),
       weights_(load_weights(source, spec, device)),
-      rows_(spec, weights_, device, std::move(windows)) {}
+      rows_(spec, weights_, device, std::move(windows)),
+      head_inputs_(device, spec.hidden, rows_.longest()) {}
 
 std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<bool()>& proceed) {
   PRECIS_CHECK(layer_ < spec_.layers);
@@ -33,10 +34,33 @@ std::map<std::string, StoredMatrix> Calibrator::next_layer(const std::function<b
     if (!proceed()) return {};
     quantize(runner, weights, product, done);
   }
-  if (++layer_ == spec_.layers) return done;
   if (!proceed()) return {};
-  for (std::size_t window = 0; window < rows_.windows(); ++window) rows_.advance(runner, weights, window);
+  const bool last = ++layer_ == spec_.layers;
+  for (std::size_t window = 0; window < rows_.windows(); ++window) {
+    if (last) {
+      add_head_rows(runner, weights, window);
+    } else {
+      rows_.advance(runner, weights, window);
+    }
+  }
   return done;
+}
+
+void Calibrator::add_head_rows(LayerRunner& runner, const LayerWeights& weights, std::size_t window) {
+  const std::int64_t rows = rows_.tokens(window);
+  const Buffer normed = device_.allocate(rows * spec_.hidden * std::int64_t{sizeof(float)});
+  LayerWatch watch;
+  watch.end = [&](const float* x) {
+    device_.ops().rms_norm({x, weights_.final_norm, normed.as<float>(), rows, spec_.hidden, spec_.epsilon});
+    head_inputs_.add({.x = normed.as<float>(), .x_stride = spec_.hidden, .rows = rows, .parts = {}});
+  };
+  rows_.run(runner, weights, window, std::move(watch));
+}
+
+StoredMatrix Calibrator::head() {
+  PRECIS_CHECK(layer_ == spec_.layers);
+  const Quadratic error(head_inputs_.sums(), spec_.hidden, damping);
+  return rounded(head_name(spec_), spec_.embeddings, error);
 }
 
 std::vector<LayerProduct> Calibrator::quantized_products(LayerWeights& layer) const {
@@ -67,17 +91,22 @@ void Calibrator::quantize(LayerRunner& runner, const LayerWeights& weights, cons
   const std::vector<float> none(moments.rows() > 0 ? 0 : static_cast<std::size_t>(inputs * inputs));
   const Quadratic error(moments.rows() > 0 ? moments.sums() : none.data(), inputs, damping);
   for (const auto& [name, slot] : product) {
-    const StoredMatrix plain = find_matrix(source_, name, slot->weight.outputs, inputs);
-    const WeightFormat format = *quantizer_.format_for(name, inputs);
-    const StoredMatrix& matrix = done[name] =
-        quantizer_.quantize(name, plain, format, [&](std::span<const float> row, std::byte* values, F16* scales) {
-          round_row(error, format, row, values, scales);
-        });
+    const StoredMatrix& matrix = done[name] = rounded(name, slot->weight.outputs, error);
     slot->weight.data = quantized_.emplace_back(device_.adopt(matrix.values)).as<std::byte>();
     slot->weight.scales = quantized_.emplace_back(device_.adopt(matrix.scales)).as<F16>();
-    slot->weight.format = format;
-    source_.release(name);
+    slot->weight.format = matrix.format;
   }
+}
+
+StoredMatrix Calibrator::rounded(const std::string& name, std::int64_t outputs, const Quadratic& error) {
+  const StoredMatrix plain = find_matrix(source_, name, outputs, error.inputs());
+  const WeightFormat format = *quantizer_.format_for(name, error.inputs());
+  StoredMatrix matrix =
+      quantizer_.quantize(name, plain, format, [&](std::span<const float> row, std::byte* values, F16* scales) {
+        round_row(error, format, row, values, scales);
+      });
+  source_.release(name);
+  return matrix;
 }
 
 }  // namespace precis

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "calibration/usual_costs.h"
 #include "runtime/sampler.h"
 
 namespace precis {
@@ -92,6 +93,15 @@ std::optional<WeightFormat> weight_format(const EngineOptions& options, const Mo
          options.model.string(), name_of(*spec.quantized));
   }
   return wanted;
+}
+
+FormatChoice weight_choice(const EngineOptions& options, const ModelSpec& spec) {
+  if (!options.bits) return {};
+  check_bits(*options.bits, options.weights);
+  if (spec.quantized) {
+    fail("bits: {}, but {} is quantized already: expected none", *options.bits, options.model.string());
+  }
+  return usual_formats(spec, *options.bits);
 }
 
 std::optional<EsaRule> esa_rule(const EngineOptions& options, const ModelSpec& spec, std::int64_t dim) {

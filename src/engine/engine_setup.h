@@ -6,6 +6,7 @@
 #include "backend/factory.h"
 #include "base/json.h"
 #include "memory/kv_plan.h"
+#include "model/quantizer.h"
 #include "precis/engine_options.h"
 #include "precis/request.h"
 #include "runtime/scheduler.h"
@@ -35,6 +36,10 @@ bool rounds_frequencies(const EngineOptions& options);
 // The format that plain weights get at load; nothing: they stay as stored. Throws Error when `weights` is unknown, or
 // another one than the checkpoint was quantized to.
 std::optional<WeightFormat> weight_format(const EngineOptions& options, const ModelSpec& spec);
+
+// Formats of all matrices where EngineOptions::bits says how many; else none. Throws Error when `bits` is out of range,
+// or does not go with `weights` or the checkpoint.
+FormatChoice weight_choice(const EngineOptions& options, const ModelSpec& spec);
 
 // How layers select; nothing where no sequence of so many tokens as the engine takes could leave anything out. `dim`:
 // of the short vectors. Throws Error when an option is unknown or does not go with the model.

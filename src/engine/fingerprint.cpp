@@ -32,9 +32,11 @@ std::string selection(const EngineOptions& options, const ModelSpec& spec, const
 }
 
 // Files are told apart by what is in them; what is quantized at load, by the name of its format and what that meant.
-std::string shown_weights(const std::string& weights) {
-  if (weights.empty()) return "as stored";
-  return weights == "q8" ? weights : fmt::format("{} (version {})", weights, quantization_version);
+std::string shown_weights(const EngineOptions& options) {
+  if (options.weights.empty()) return "as stored";
+  if (options.weights == "q8") return options.weights;
+  const std::string bits = options.bits ? fmt::format(", {} bits", *options.bits) : "";
+  return fmt::format("{}{} (version {})", options.weights, bits, quantization_version);
 }
 
 // No control characters, and no line that nobody reads to its end.
@@ -51,7 +53,7 @@ Fingerprint settings_fingerprint(const EngineOptions& options, const ModelSpec& 
   return {
       {"kv_cache_dtype", std::string(name_of(geometry.type))},
       {"page_entries", std::to_string(geometry.page_entries)},
-      {"weights", shown_weights(options.weights)},
+      {"weights", shown_weights(options)},
       {"compute", options.compute},
       {"rope_frequencies", options.rope_frequencies},
       {"esa", selection(options, spec, scheduling, calibration)},

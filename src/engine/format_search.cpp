@@ -5,6 +5,7 @@
 
 #include "calibration/calibrator.h"
 #include "calibration/sensitivity.h"
+#include "calibration/usual_costs.h"
 #include "model/quantizer.h"
 #include "model/weight_names.h"
 
@@ -41,20 +42,12 @@ TextParts part(const TextWindows& windows) {
   return parts;
 }
 
-std::vector<ExpectedTensor> candidates(const ModelSpec& spec) {
-  std::vector<ExpectedTensor> matrices = expected_tensors(spec);
-  std::erase_if(matrices, [](const ExpectedTensor& tensor) {
-    return tensor.shape.size() != 2 || tensor.shape[1] % row_multiple(WeightFormat::q4) != 0;
-  });
-  return matrices;
-}
-
 }  // namespace
 
 std::optional<FoundFormats> find_formats(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device,
                                          int threads, const TextWindows& windows, double bits,
                                          const std::function<bool()>& proceed) {
-  const std::vector<ExpectedTensor> matrices = candidates(spec);
+  const std::vector<ExpectedTensor> matrices = quantizable_matrices(spec);
   FormatChoice all_four;
   for (const ExpectedTensor& matrix : matrices) all_four[matrix.name] = WeightFormat::q4;
   Quantizer quantizer(WeightFormat::q4, threads, std::move(all_four));
@@ -67,13 +60,15 @@ std::optional<FoundFormats> find_formats(const Checkpoint& checkpoint, const Mod
     const std::int64_t outputs = matrix.shape[0];
     const std::int64_t inputs = matrix.shape[1];
     if (!proceed()) return std::nullopt;
-    const bool calibrated = matrix.name.starts_with("model.layers.");
-    if (calibrated && layer.empty()) layer = calibrator.next_layer(proceed);
-    if (calibrated && layer.empty()) return std::nullopt;
-    const StoredMatrix four =
-        calibrated
-            ? std::move(layer.extract(matrix.name).mapped())
-            : quantizer.quantize(matrix.name, find_matrix(checkpoint, matrix.name, outputs, inputs), WeightFormat::q4);
+    const bool of_layer = matrix.name.starts_with("model.layers.");
+    if (of_layer && layer.empty()) layer = calibrator.next_layer(proceed);
+    if (of_layer && layer.empty()) return std::nullopt;
+    const auto rounded_alone = [&] {
+      return quantizer.quantize(matrix.name, find_matrix(checkpoint, matrix.name, outputs, inputs), WeightFormat::q4);
+    };
+    const StoredMatrix four = of_layer                         ? std::move(layer.extract(matrix.name).mapped())
+                              : matrix.name == head_name(spec) ? calibrator.head()
+                                                               : rounded_alone();
     costs.push_back({matrix.name, outputs * inputs, sensitivity.cost(matrix.name, four)});
   }
   FoundFormats found{.choice = spend_bits(costs, bits), .cost = 0};

@@ -77,6 +77,7 @@ SamplingOptions ModelFiles::default_sampling() const {
 
 WeightBytes ModelFiles::weight_bytes(const ModelSpec& spec) const {
   const auto wanted = weight_format(options_, spec);
+  const FormatChoice choice = weight_choice(options_, spec);
   WeightBytes bytes;
   const auto add = [&](WeightFormat format, std::int64_t rows, std::int64_t row_bytes, const std::string& name) {
     const std::int64_t more = checked_mul(rows, row_bytes, name);
@@ -94,7 +95,8 @@ WeightBytes ModelFiles::weight_bytes(const ModelSpec& spec) const {
     const std::int64_t inputs = tensor.shape[1];
     auto format =
         checkpoint_ ? find_matrix(*checkpoint_, tensor.name, outputs, inputs).format : format_of(spec.weights);
-    const auto made = wanted && !is_quantized(format) ? quantized_as(*wanted, tensor.name, inputs) : std::nullopt;
+    const auto made =
+        wanted && !is_quantized(format) ? quantized_as(*wanted, choice, tensor.name, inputs) : std::nullopt;
     if (made) format = *made;
     const std::int64_t row = value_row_bytes(format, inputs) + scale_row_bytes(format, inputs);
     const std::int64_t matrix = add(format, outputs, row, tensor.name);
@@ -166,7 +168,9 @@ Weights ModelFiles::load(const ModelSpec& spec, Device& device) const {
   const WeightBytes bytes = weight_bytes(spec);
   device.expect(bytes.all, bytes.tensors);
   std::optional<Quantizer> quantizer;
-  if (const auto format = weight_format(options_, spec)) quantizer.emplace(*format, options_.threads);
+  if (const auto format = weight_format(options_, spec)) {
+    quantizer.emplace(*format, options_.threads, weight_choice(options_, spec));
+  }
   Quantizer* const used = quantizer ? &*quantizer : nullptr;
   if (!checkpoint_) {
     const RandomTensors random(expected_tensors(spec), spec.weights, options_.dummy_seed, options_.threads);

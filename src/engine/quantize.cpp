@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "calibration/calibrator.h"
+#include "calibration/usual_costs.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors_writer.h"
 #include "engine/calibration_text.h"
@@ -92,14 +93,15 @@ class Quantization {
       fail("{}: quantized to {} already, expected plain weights", options.model.string(), name_of(*spec_.quantized));
     }
     format_ = *format;
-    if (options.bits) check_bits();
+    if (options.bits) check_bits(*options.bits, options.weights);
     if (!options.calibration.empty()) cut_text();
   }
 
   QuantizeReport run() {
     AtomicFolder folder(options_.output);
     FormatChoice choice;
-    if (options_.bits) {
+    if (options_.bits && windows_.empty()) choice = usual_formats(spec_, *options_.bits);
+    if (options_.bits && !windows_.empty()) {
       auto found = find_formats(checkpoint_, spec_, *device_, options_.threads, windows_, *options_.bits,
                                 [&] { return proceed(); });
       if (!found) {
@@ -132,7 +134,7 @@ class Quantization {
     std::int64_t shard_bytes = 0;
     std::int64_t weights = 0;  // of quantized matrices, and the bytes that they take
     std::int64_t weight_bytes = 0;
-    for (const ExpectedTensor& tensor : expected_tensors(spec_)) {
+    for (const ExpectedTensor& tensor : expected_tensors_head_last(spec_)) {
       Item item = make_item(checkpoint_, *quantizer_, tensor);
       if (!item.format && item.shape.size() == 2) report_.plain.push_back(item.name);
       if (shards_.empty() || shard_bytes + item.bytes > options_.shard_bytes) {
@@ -167,18 +169,6 @@ class Quantization {
     if (found == report_.kinds.end()) found = report_.kinds.insert(found, {.name = kind, .matrices = 0, .formats = {}});
     ++found->matrices;
     ++found->formats[std::string(name_of(*item.format))];
-  }
-
-  void check_bits() const {
-    const double least = bits_of(WeightFormat::q4);
-    const double most = bits_of(WeightFormat::q8);
-    if (format_ != WeightFormat::q4) fail("bits: {}, which q4 alone can choose by, expected none", *options_.bits);
-    if (!(*options_.bits >= least && *options_.bits <= most)) {
-      fail("bits: {}, expected a number from {} to {}", *options_.bits, least, most);
-    }
-    if (options_.calibration.empty()) {
-      fail("bits: {}, expected calibration text to measure on which matrices get more than four", *options_.bits);
-    }
   }
 
   void cut_text() {
@@ -243,6 +233,7 @@ class Quantization {
       if (found.empty()) return std::nullopt;
       return std::move(found.mapped());
     }
+    if (calibrator_ && item.name == head_name(spec_)) return calibrator_->head();
     const StoredMatrix plain = find_matrix(checkpoint_, item.name, item.shape[0], item.shape[1]);
     return quantizer_->quantize(item.name, plain, *item.format);
   }

@@ -48,6 +48,12 @@ std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view n
   return format;
 }
 
+std::optional<WeightFormat> quantized_as(WeightFormat wanted, const FormatChoice& choice, std::string_view name,
+                                         std::int64_t inputs) {
+  const auto chosen = choice.find(name);
+  return chosen == choice.end() ? quantized_as(wanted, name, inputs) : chosen->second;
+}
+
 StoredMatrix Quantizer::quantize(const std::string& name, const StoredMatrix& plain, WeightFormat format,
                                  const RowWriter& write) {
   const TensorView& from = plain.values.view;

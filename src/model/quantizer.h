@@ -26,16 +26,19 @@ std::optional<WeightFormat> quantized_as(WeightFormat wanted, std::string_view n
 // Formats of single matrices by name, in place of what their role says.
 using FormatChoice = std::map<std::string, WeightFormat, std::less<>>;
 
+// What was chosen for the matrix; of others as above.
+std::optional<WeightFormat> quantized_as(WeightFormat wanted, const FormatChoice& choice, std::string_view name,
+                                         std::int64_t inputs);
+
 class Quantizer {
  public:
   // `threads`: as ThreadPool counts them.
   Quantizer(WeightFormat wanted, int threads, FormatChoice choice = {})
       : wanted_(wanted), choice_(std::move(choice)), pool_(threads) {}
 
-  // What was chosen for the matrix; of others as quantized_as().
+  // As quantized_as().
   std::optional<WeightFormat> format_for(std::string_view name, std::int64_t inputs) const {
-    const auto chosen = choice_.find(name);
-    return chosen == choice_.end() ? quantized_as(wanted_, name, inputs) : chosen->second;
+    return quantized_as(wanted_, choice_, name, inputs);
   }
 
   // The matrix of plain elements in `format`, in memory that outlives the quantizer. `write`: who rounds its rows;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace precis {
 namespace {
 
@@ -53,6 +55,10 @@ class Collector {
 
 }  // namespace
 
+std::string head_name(const ModelSpec& spec) {
+  return spec.tied_head ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
 std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec) {
   Collector collector(spec);
   collector.add("model.embed_tokens.weight", {spec.embeddings, spec.hidden});
@@ -60,6 +66,13 @@ std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec) {
   collector.add("model.norm.weight", {spec.hidden});
   if (!spec.tied_head) collector.add("lm_head.weight", {spec.embeddings, spec.hidden});
   return collector.take();
+}
+
+std::vector<ExpectedTensor> expected_tensors_head_last(const ModelSpec& spec) {
+  std::vector<ExpectedTensor> tensors = expected_tensors(spec);
+  std::stable_partition(tensors.begin(), tensors.end(),
+                        [head = head_name(spec)](const ExpectedTensor& tensor) { return tensor.name != head; });
+  return tensors;
 }
 
 }  // namespace precis

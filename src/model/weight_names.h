@@ -17,4 +17,10 @@ struct ExpectedTensor {
 // Every tensor that `spec` needs, with its shape; in the order of the layers.
 std::vector<ExpectedTensor> expected_tensors(const ModelSpec& spec);
 
+// The matrix that gives logits: a tied one is the embedding as well.
+std::string head_name(const ModelSpec& spec);
+
+// The same with the head's matrix behind all others: in the order in which they can be calibrated.
+std::vector<ExpectedTensor> expected_tensors_head_last(const ModelSpec& spec);
+
 }  // namespace precis

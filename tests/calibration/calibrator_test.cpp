@@ -1,4 +1,4 @@
-// Whole layers quantized on text: which matrices, and the same bytes on any number of threads.
+// Layers and the head quantized on text: which matrices, the same bytes on any number of threads, and what it is for.
 #include "calibration/calibrator.h"
 
 #include <gtest/gtest.h>
@@ -7,8 +7,10 @@
 #include <random>
 
 #include "backend/factory.h"
+#include "calibration/sensitivity.h"
 #include "checkpoint/checkpoint.h"
 #include "families/families.h"
+#include "model/weight_names.h"
 #include "support/random.h"
 #include "support/reference_numbers.h"
 
@@ -34,6 +36,7 @@ Matrices calibrate(const Checkpoint& checkpoint, const ModelSpec& spec, const Te
   Calibrator calibrator(checkpoint, spec, quantizer, *device, windows);
   Matrices all;
   for (std::int64_t layer = 0; layer < spec.layers; ++layer) all.merge(calibrator.next_layer([] { return true; }));
+  if (quantizer.format_for(head_name(spec), spec.hidden)) all[head_name(spec)] = calibrator.head();
   return all;
 }
 
@@ -54,7 +57,8 @@ TEST(CalibratorThreadsTest, EveryMatrixTheSameOnAnyNumberOfThreads) {
     std::size_t expected = 0;
     for (const std::string& tensor : checkpoint.names()) {
       const TensorView view = checkpoint.tensor(tensor).view;
-      if (view.shape.size() != 2 || !tensor.starts_with("model.layers.")) continue;
+      if (view.shape.size() != 2) continue;
+      if (!tensor.starts_with("model.layers.") && tensor != head_name(spec)) continue;
       const auto format = quantizer.format_for(tensor, view.shape[1]);
       if (!format) continue;
       ++expected;
@@ -68,6 +72,33 @@ TEST(CalibratorThreadsTest, EveryMatrixTheSameOnAnyNumberOfThreads) {
       EXPECT_TRUE(same_bytes(matrix.scales, three.at(tensor).scales)) << tensor;
     }
   }
+}
+
+// A tied head is the embedding as well, which text says nothing of: small random models may lose there what they gain.
+TEST(CalibratorTest, AHeadRoundedOnTextCostsLessThereThanOneRoundedAlone) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  int heads = 0;
+  for (const std::string& name : folders("families")) {
+    SCOPED_TRACE(name);
+    const Checkpoint checkpoint{Folder(data_folder() / "families" / name)};
+    const ModelSpec spec = read_model_spec(checkpoint);
+    if (spec.tied_head) continue;
+    const TextWindows windows = random_windows(spec, seed);
+    const Matrices all = calibrate(checkpoint, spec, windows, 2);
+    const std::string head = head_name(spec);
+    if (!all.contains(head)) continue;
+    ++heads;
+    const StoredMatrix& rounded = all.at(head);
+    EXPECT_EQ(rounded.values.view.shape[0], spec.embeddings);
+    Quantizer quantizer(WeightFormat::q4, 1);
+    const StoredMatrix plain = find_matrix(checkpoint, head, spec.embeddings, spec.hidden);
+    const StoredMatrix alone = quantizer.quantize(head, plain, rounded.format);
+    const auto device = open_backend("cpu", {.threads = 1});
+    Sensitivity sensitivity(checkpoint, spec, *device, windows);
+    EXPECT_LT(sensitivity.cost(head, rounded), sensitivity.cost(head, alone));
+  }
+  EXPECT_GT(heads, 1);
 }
 
 TEST(CalibratorTest, StopsWhenAsked) {

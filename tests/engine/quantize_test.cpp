@@ -25,11 +25,13 @@ namespace fs = std::filesystem;
 
 const std::vector<std::int32_t> prompt = {1, 415, 301, 88, 77, 901, 12, 5000, 33, 471, 1022, 9, 640, 250, 31, 8};
 
-LogitRows logits_of(const fs::path& model, const std::string& backend, const std::string& weights) {
+LogitRows logits_of(const fs::path& model, const std::string& backend, const std::string& weights,
+                    std::optional<double> bits = {}) {
   EngineOptions options;
   options.model = model;
   options.backend = backend;
   options.weights = weights;
+  options.bits = bits;
   options.context = 64;
   options.compute = "f32";
   Engine engine(options);
@@ -202,9 +204,6 @@ TEST(Quantize, CalibrationIsRefusedInOneLine) {
 TEST(Quantize, BitsAreRefusedInOneLine) {
   const TemporaryFolder home;
   QuantizeOptions options = four_bits_of_demo(home);
-  options.bits = 6;
-  expect_error([&] { quantize(options); }, {"bits: 6", "expected calibration text"});
-  options.calibration = {"Once upon a time"};
   for (const double bits : {4.4, 8.6, std::nan("")}) {
     options.bits = bits;
     expect_error([&] { quantize(options); }, {"bits: ", "expected a number from 4.5 to 8.5"});
@@ -213,6 +212,44 @@ TEST(Quantize, BitsAreRefusedInOneLine) {
   options.weights = "q8";
   expect_error([&] { quantize(options); }, {"bits: 6", "q4 alone"});
   EXPECT_TRUE(fs::is_empty(home.path()));
+  EngineOptions engine;
+  engine.model = options.model;
+  for (const char* weights : {"", "q5", "q8"}) {
+    engine.weights = weights;
+    engine.bits = 6;
+    expect_error([&] { Engine{engine}; }, {"bits: 6", "q4 alone"});
+  }
+  engine.weights = "q4";
+  for (const double bits : {4.4, 8.6, std::nan("")}) {
+    engine.bits = bits;
+    expect_error([&] { Engine{engine}; }, {"bits: ", "expected a number from 4.5 to 8.5"});
+  }
+}
+
+// Without text, more bits go by role, in files and at load alike.
+TEST(QuantizeLongTest, BitsByRoleAreTheSameInAFolderAndAtLoad) {
+  const TemporaryFolder home;
+  QuantizeOptions options = four_bits_of_demo(home);
+  options.bits = 5.7;
+  const QuantizeReport report = quantize(options);
+  EXPECT_LE(report.bits, 5.7);
+  EXPECT_GT(report.bits, 5.6);
+  EXPECT_FALSE(report.expected_cost);
+  EngineOptions engine;
+  engine.model = options.model;
+  engine.context = 16;
+  engine.weights = "q4";
+  engine.bits = 5.7;
+  EXPECT_EQ(Engine(engine).memory().weight_bytes, [&] {
+    EngineOptions folder = engine;
+    folder.model = options.output;
+    folder.bits = {};
+    return Engine(folder).memory().weight_bytes;
+  }());
+  EXPECT_EQ(logits_of(options.output, "cpu", ""), logits_of(options.model, "cpu", "q4", 5.7));
+  EXPECT_NE(logits_of(options.output, "cpu", ""), logits_of(options.model, "cpu", "q4"));
+  engine.model = options.output;
+  expect_error([&] { Engine{engine}; }, {"bits: 5.7", "quantized already"});
 }
 
 // Which formats matrices have in the files is what the report says, and the folder computes.
@@ -273,7 +310,7 @@ TEST(Quantize, StoppedInCalibrationLeavesNothing) {
   int calls = 0;
   options.progress = [&](std::int64_t written, std::int64_t) {
     ++calls;
-    return written == 0 || calls < 4;  // the embedding is written, the first layer in work
+    return written == 0 || calls < 4;  // norms are written, the first layer is in work
   };
   EXPECT_TRUE(quantize(options).stopped);
   EXPECT_EQ(calls, 4);

@@ -247,6 +247,11 @@ TEST_F(SessionTest, AnotherEnginesSessionIsRefused) {
   expect([](auto& of) { of.page_entries = 8; }, "page_entries: saved with 16, this engine has 8");
   expect([](auto& of) { of.weights = "q8"; }, "weights: saved with as stored, this engine has q8");
   expect([](auto& of) { of.weights = "q4"; }, "weights: saved with as stored, this engine has q4 (version 3)");
+  const auto six_bits = [](auto& of) {
+    of.weights = "q4";
+    of.bits = 6;
+  };
+  expect(six_bits, "weights: saved with as stored, this engine has q4, 6 bits (version 3)");
   expect([](auto& of) { of.compute = "f32", of.kv_cache_dtype = "bf16"; }, "compute: saved with bf16, this engine");
   expect([](auto& of) { of.rope_frequencies = "bf16"; }, "rope_frequencies: saved with f32, this engine has bf16");
   expect([](auto& of) { of.backend = "reference"; }, "backend: saved with cpu, this engine has reference");
