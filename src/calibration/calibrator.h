@@ -26,7 +26,8 @@ namespace precis {
 class Calibrator {
  public:
   // `windows`: ids of text, each window read on its own; at least one id in each. Holds for every row of every window
-  // `hidden` floats, and H of one product at a time. All others outlive it. Throws Error as load_weights does.
+  // `hidden` floats, and H of one product at a time and of the head. All others outlive it. Throws Error as
+  // load_weights does.
   Calibrator(const TensorSource& source, const ModelSpec& spec, Quantizer& quantizer, Device& device,
              TextWindows windows);
 

@@ -17,9 +17,10 @@ struct FoundFormats {
   double cost = 0;      // nats: what the matrices cost, each alone, together, by what they cost with four bits
 };
 
-// `bits`: a weight, on average, from bits_of(q4) on. Every matrix is rounded to q4 (those of layers on a part of the
-// windows, as Calibrator does) and its divergence is measured on another part, where there is one. `proceed` is called
-// before each pass over text; false: stop, and nothing is returned. Throws Error as Calibrator does.
+// `bits`: a weight, on average, from bits_of(q4) on. Every matrix is rounded to q4 (those of layers and the head on a
+// part of the windows, as Calibrator does) and its divergence is measured on another part, where there is one.
+// `proceed` is called before each pass over text; false: stop, and nothing is returned. Throws Error as Calibrator
+// does.
 std::optional<FoundFormats> find_formats(const Checkpoint& checkpoint, const ModelSpec& spec, Device& device,
                                          int threads, const TextWindows& windows, double bits,
                                          const std::function<bool()>& proceed);
