@@ -203,22 +203,25 @@ TEST_F(SessionFileTest, KilledAtAnyMomentTheOldOrTheNewOneIsThere) {
   head.note = "0";
   write(path_, head, some_data(KilledWriter::data_bytes, 0));
   std::uint64_t version = 0;
+  int kept = 0;
   int advanced = 0;
   Random random(1);
-  for (int i = 0; i < 200; ++i) {
+  // Child and disk may be slow: the time until the kill follows them, so that about half of the children save nothing.
+  double most_us = 4000;
+  while (kept < 100 || advanced < 100) {
     {
       const KilledWriter child(path_, version + 1);
-      std::this_thread::sleep_for(std::chrono::microseconds(random.below(4000)));
+      std::this_thread::sleep_for(std::chrono::microseconds(random.below(static_cast<std::int64_t>(most_us))));
     }
     SessionReader reader(path_);
     const std::uint64_t found = std::stoull(reader.head().note);
     ASSERT_GE(found, version);
     ASSERT_TRUE(data_of(reader) == some_data(KilledWriter::data_bytes, found));
-    advanced += found > version ? 1 : 0;
+    (found > version ? advanced : kept)++;
+    most_us = std::max(100.0, most_us * (found > version ? 0.9 : 1.1));
+    ASSERT_LT(most_us, 2e7) << "no child saves anything";
     version = found;
   }
-  EXPECT_GT(advanced, 10);
-  EXPECT_LT(advanced, 200);
   // What the last one has left goes with the next.
   write(path_, head, {});
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
