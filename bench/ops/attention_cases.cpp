@@ -1,4 +1,5 @@
-// Attention as Qwen3-0.6B has it: 16 query heads, 8 KV heads of 128, bf16, 28 layers in a page of 16 entries.
+// Attention as Qwen3-0.6B has it: 16 query heads, 8 KV heads of 128, bf16, 28 layers, pages of 16 entries; each layer's
+// K of all pages, then their V, as a pool has them (KvGeometry).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,11 +21,15 @@ constexpr std::int64_t layers = 28;
 constexpr std::int64_t page_entries = 16;
 constexpr std::int64_t side_bytes = kv_heads * page_entries * head_dim * 2;  // K or V of a layer in a page
 
-// Runs of rows with their bounds over a pool of shuffled pages, as a sequence has them after a while of service.
+// How a sequence's pages lie in the pool: one behind the other, as a new one has them, or as after a while of service.
+enum class PagesLie { in_order, shuffled };
+
+// Runs of rows with their bounds over a pool's pages.
 class AttentionWork {
  public:
   // A run for each list of bounds.
-  AttentionWork(Device& device, const std::vector<std::vector<RowBounds>>& runs) : ops_(device.ops()) {
+  AttentionWork(Device& device, const std::vector<std::vector<RowBounds>>& runs, PagesLie lie)
+      : ops_(device.ops()), lie_(lie) {
     std::vector<std::int64_t> pages;
     for (const std::vector<RowBounds>& rows : runs) {
       for (const auto track : {&RowBounds::text, &RowBounds::summary}) {
@@ -54,7 +59,7 @@ class AttentionWork {
 
   // The next layer's attention.
   void call() {
-    kv_.layer_offset = layer_ * 2 * side_bytes;
+    kv_.layer_offset = layer_ * 2 * kv_.value_offset;
     layer_ = (layer_ + 1) % layers;
     ops_.attention({.q = q_.data(),
                     .q_stride = heads * head_dim,
@@ -71,7 +76,7 @@ class AttentionWork {
     const std::int64_t page_bytes = layers * 2 * side_bytes;
     pages = std::max<std::int64_t>(pages, 1);
     pool_ = device.allocate(pages * page_bytes);
-    kv_ = {pool_.as<std::byte>(), page_bytes, 0, side_bytes, page_entries, kv_heads, head_dim, DType::bf16};
+    kv_ = {pool_.as<std::byte>(), side_bytes, 0, pages * side_bytes, page_entries, kv_heads, head_dim, DType::bf16};
     auto* values = pool_.as<std::uint16_t>();
     for (std::int64_t i = 0; i < pages * page_bytes / 2; i += 4) {
       const std::uint64_t bits = random_();
@@ -82,10 +87,11 @@ class AttentionWork {
     }
     shuffled_.resize(static_cast<std::size_t>(pages));
     std::iota(shuffled_.begin(), shuffled_.end(), 0);
-    std::shuffle(shuffled_.begin(), shuffled_.end(), random_);
+    if (lie_ == PagesLie::shuffled) std::shuffle(shuffled_.begin(), shuffled_.end(), random_);
   }
 
   Ops& ops_;
+  PagesLie lie_;
   std::mt19937_64 random_;
   Buffer pool_;
   KvView kv_;
@@ -122,7 +128,7 @@ std::vector<RowBounds> summary_layer_rows(std::int64_t depth, std::int64_t rows)
   return bounds;
 }
 
-Case case_of(std::string name, std::vector<std::vector<RowBounds>> runs) {
+Case case_of(std::string name, std::vector<std::vector<RowBounds>> runs, PagesLie lie = PagesLie::in_order) {
   double seen = 0;
   double held = 0;  // by the last row of each run, which sees most
   for (const std::vector<RowBounds>& rows : runs) {
@@ -133,7 +139,7 @@ Case case_of(std::string name, std::vector<std::vector<RowBounds>> runs) {
     }
   }
   return {"attention/" + std::move(name), [=](Device& device) {
-            const auto work = std::make_shared<AttentionWork>(device, runs);
+            const auto work = std::make_shared<AttentionWork>(device, runs, lie);
             return Work{held * kv_heads * head_dim * 4, seen * heads * head_dim * 4, [work] { work->call(); }};
           }};
 }
@@ -145,6 +151,7 @@ std::vector<Case> attention_cases() {
   for (const std::int64_t depth : {0, 64, 512, 1024, 4096, 16384}) {
     cases.push_back(case_of(fmt::format("decode/{}", depth), {text_rows(depth, 1)}));
   }
+  cases.push_back(case_of("decode/shuffled/16384", {text_rows(16384, 1)}, PagesLie::shuffled));
   cases.push_back(case_of("decode/8x1024", std::vector<std::vector<RowBounds>>(8, text_rows(1024, 1))));
   cases.push_back(case_of("decode/summary/16384", {summary_layer_rows(16384, 1)}));
   for (const std::int64_t depth : {0, 4096, 16384}) {

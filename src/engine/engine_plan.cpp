@@ -165,7 +165,7 @@ EnginePlan::EnginePlan(const EngineOptions& options, const ModelFiles& files, co
     : options_(options),
       traits_(traits),
       spec_(spec_of(options, files, traits)),
-      geometry_(kv_geometry(options, spec_)),
+      geometry_(kv_geometry(options, spec_, traits_)),
       kv_(spec_, geometry_, options.summary_delay),
       scheduling_(scheduling_of(options, traits, spec_, geometry_)),
       limits_{max_step_rows(scheduling_, spec_.chunk), options.max_sequences, wanted_context(options, spec_)},

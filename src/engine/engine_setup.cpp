@@ -153,9 +153,10 @@ PrefixBudget prefix_budget(const EngineOptions& options, const KvGeometry& geome
   return budget;
 }
 
-KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec) {
+KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec, const DeviceTraits& traits) {
   KvGeometry geometry = make_kv_geometry(spec.rule_of_layer, options.page_entries, spec.kv_heads, spec.head_dim,
                                          kv_type(options), spec.esa ? spec.esa->dim : 0);
+  geometry.sides_apart = !traits.own_memory && !options.kv_offload;
   if (!options.kv_offload) return geometry;
   if (!spec.esa) {
     fail(

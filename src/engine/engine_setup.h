@@ -46,7 +46,7 @@ FormatChoice weight_choice(const EngineOptions& options, const ModelSpec& spec);
 std::optional<EsaRule> esa_rule(const EngineOptions& options, const ModelSpec& spec, std::int64_t dim);
 
 // How K and V lie in pages. Throws Error where they are to be offloaded and no layer selects among text.
-KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec);
+KvGeometry kv_geometry(const EngineOptions& options, const ModelSpec& spec, const DeviceTraits& traits);
 
 SchedulerOptions scheduler_options(const EngineOptions& options);
 

@@ -11,15 +11,16 @@ namespace precis {
 KvView KvGeometry::picked_view(std::byte* base) const {
   KvGeometry alone = *this;
   alone.short_dim = 0;
+  alone.sides_apart = false;
   return alone.view({.near = base}, 0);
 }
 
 KvView KvGeometry::view(const KvMemory& memory, std::int64_t index) const {
-  const std::int64_t half = page_entries * kv_heads * head_dim * size_of(type);
+  PRECIS_CHECK(!sides_apart || memory.far == nullptr);
   KvView view{.base = memory.near,
-              .page_bytes = layer_bytes(),
+              .page_bytes = sides_apart ? side_bytes() : layer_bytes(),
               .layer_offset = index * memory.pages.near * layer_bytes(),
-              .value_offset = half,
+              .value_offset = sides_apart ? memory.pages.near * side_bytes() : side_bytes(),
               .page_entries = page_entries,
               .kv_heads = kv_heads,
               .head_dim = head_dim,

@@ -20,7 +20,8 @@ struct KvGroup {
 
 // Where a pool's pages lie. Without far pages `near` alone is there.
 struct KvMemory {
-  std::byte* near = nullptr;        // [layers of a group, pages.near, K and V], then [layers, pages.near, k']
+  std::byte* near = nullptr;        // [layers of a group, pages.near, K and V], then [layers, pages.near, k']; or
+                                    // [layers of a group, K and V, pages.near] (KvGeometry::sides_apart)
   std::byte* far = nullptr;         // [layers of a group, pages.far, K and V]
   std::byte* short_keys = nullptr;  // of far pages, a device's own memory: [layers of a group, pages.far, k']
   PageCounts pages = {};
@@ -34,6 +35,9 @@ struct KvGeometry {
   std::vector<KvGroup> groups;
   std::int64_t short_dim = 0;  // numbers of k' beside each K and V, which models that select choose by; 0: none
   bool near_short = true;      // near pages have room for k'; false where only what far pages hold is chosen among
+  // A layer has K of all near pages and then their V, so that neighbouring pages are read in one go, which processors
+  // read faster than parts of a page. Not with far pages.
+  bool sides_apart = false;
 
   // K and V of one token in one layer.
   std::int64_t entry_bytes() const { return 2 * kv_heads * head_dim * size_of(type); }
@@ -42,6 +46,7 @@ struct KvGeometry {
   std::int64_t layers_per_group() const { return static_cast<std::int64_t>(groups.front().layers.size()); }
   // Of one layer: K and V of a page, and its k'.
   std::int64_t layer_bytes() const { return page_entries * entry_bytes(); }
+  std::int64_t side_bytes() const { return layer_bytes() / 2; }
   std::int64_t short_page_bytes() const { return page_entries * short_bytes(); }
   // Of a near page.
   std::int64_t page_bytes() const {

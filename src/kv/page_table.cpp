@@ -1,6 +1,7 @@
 #include "kv/page_table.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -61,7 +62,8 @@ void PageTable::trim(PagePool& pool, std::int64_t from) {
   const std::int64_t below = std::min(from / page_entries_, end_page()) - first_page_;
   if (below <= 0) return;
   const auto end = pages_.begin() + static_cast<std::ptrdiff_t>(below);
-  std::for_each(pages_.begin(), end, [&](PageId page) { pool.release(page); });
+  // Backwards, as truncate() does: whoever takes them next has them in the order in which they lie.
+  std::for_each(std::make_reverse_iterator(end), pages_.rend(), [&](PageId page) { pool.release(page); });
   pages_.erase(pages_.begin(), end);
   first_page_ += below;
 }

@@ -90,11 +90,17 @@ void Decoder::copy_pages(std::span<const PageCopy> copies, const KvMemory& memor
       far.push_back({copy.from - first, copy.to - first});
     }
   }
-  const auto copy_parts = [&](std::byte* base, std::int64_t bytes, std::int64_t pages, std::span<const PageCopy> of) {
-    if (bytes > 0 && !of.empty()) ops_.copy_pages({base, bytes, of, geometry_.layers_per_group(), pages * bytes});
+  const auto copy_parts = [&](std::byte* base, std::int64_t bytes, std::int64_t pages, std::span<const PageCopy> of,
+                              std::int64_t of_layer = 1) {
+    if (bytes == 0 || of.empty()) return;
+    ops_.copy_pages({base, bytes, of, of_layer * geometry_.layers_per_group(), pages * bytes});
   };
   const std::int64_t short_bytes = geometry_.short_page_bytes();
-  copy_parts(memory.near, geometry_.layer_bytes(), memory.pages.near, near);
+  if (geometry_.sides_apart) {
+    copy_parts(memory.near, geometry_.side_bytes(), memory.pages.near, near, 2);
+  } else {
+    copy_parts(memory.near, geometry_.layer_bytes(), memory.pages.near, near);
+  }
   if (geometry_.near_short) copy_parts(geometry_.near_short_keys(memory, 0), short_bytes, memory.pages.near, near);
   copy_parts(memory.far, geometry_.layer_bytes(), memory.pages.far, far);
   copy_parts(memory.short_keys, short_bytes, memory.pages.far, far);

@@ -28,10 +28,13 @@ class Parts {
 
 // `filled`: entries of the page that are there.
 void add_page(Parts& parts, const KvView& view, PageId page, std::int64_t filled) {
-  if (filled == view.page_entries) return parts.add(view.keys(page), view.page_bytes);
   const std::int64_t bytes = filled * view.head_dim * size_of(view.type);
-  for (const std::int64_t half : {std::int64_t{0}, view.value_offset}) {
-    for (std::int64_t head = 0; head < view.kv_heads; ++head) parts.add(view.key(page, head, 0) + half, bytes);
+  for (const std::int64_t side : {std::int64_t{0}, view.value_offset}) {
+    if (filled == view.page_entries) {
+      parts.add(view.keys(page) + side, view.kv_heads * bytes);
+    } else {
+      for (std::int64_t head = 0; head < view.kv_heads; ++head) parts.add(view.key(page, head, 0) + side, bytes);
+    }
   }
 }
 

@@ -349,11 +349,12 @@ TEST_P(CpuOpsTest, AttentionMatchesAcrossSegments) {
           rows.push_back({bounds_of(random_.between(0, high - 1), high), bounds_of(random_.between(0, 200), 200)});
         }
       }
+      const std::int64_t head_dims[] = {2 * random_.between(1, 40), 64, 128};
       const std::int64_t group = random_.between(1, 8);
       const AttentionProblem problem(random_,
                                      {.heads = 2 * group,
                                       .kv_heads = 2,
-                                      .head_dim = 2 * random_.between(1, 40),
+                                      .head_dim = head_dims[random_.between(0, 2)],
                                       .page_entries = page_entries,
                                       .type = type},
                                      {rows, {rows.begin() + 5, rows.begin() + 6}});

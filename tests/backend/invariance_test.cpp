@@ -104,9 +104,10 @@ TEST_P(CpuThreadsTest, AttentionDecodesToThePromptsBits) {
   for (const DType type : {DType::bf16, DType::f8_e4m3, DType::f32}) {
     for (const std::int64_t page_entries : {1, 5, 16, 32}) {
       for (const std::int64_t group : {1, 2, 3, 4, 5, 6, 7, 8}) {
+        const std::int64_t head_dims[] = {2 * random_.between(1, 20), 64, 128};
         const HeadShape shape{.heads = 3 * group,
                               .kv_heads = 3,
-                              .head_dim = 2 * random_.between(1, 20),
+                              .head_dim = head_dims[random_.between(0, 2)],
                               .page_entries = page_entries,
                               .type = type};
         const std::int64_t window = random_.between(0, 1) == 0 ? 1 << 20 : random_.between(1, 600);

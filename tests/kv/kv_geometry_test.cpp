@@ -60,29 +60,33 @@ TEST(KvGeometryTest, ThreeRules) {
   EXPECT_EQ(geometry.layers_per_group(), 2);
 }
 
-// K and V of every layer, head and entry of a page lie in the page, and none on another.
+// K and V of every layer, head and entry lie in their page's part of the layer's memory, and none on another: K and V
+// of a page side by side, or K of all pages before V.
 TEST(KvGeometryTest, ViewsOfAPageDoNotOverlap) {
   for (const DType type : {DType::bf16, DType::f32}) {
-    const KvGeometry geometry = make_kv_geometry(std::vector<std::int32_t>(3, 0), 5, 2, 4, type);
-    std::vector<std::byte> memory(static_cast<std::size_t>(2 * geometry.page_bytes()));
-    std::set<std::ptrdiff_t> starts;
-    for (std::int64_t layer = 0; layer < 3; ++layer) {
-      const KvView view = geometry.view({.near = memory.data(), .pages = {2, 0}}, layer);
-      for (std::int64_t page = 0; page < 2; ++page) {
-        for (std::int64_t head = 0; head < 2; ++head) {
-          for (std::int64_t entry = 0; entry < 5; ++entry) {
-            const std::byte* key = view.key(page, head, entry);
-            for (const std::byte* at : {key, key + view.value_offset}) {
-              const std::ptrdiff_t offset = at - memory.data();
-              EXPECT_EQ(offset % (4 * size_of(type)), 0);
-              EXPECT_EQ(offset / geometry.layer_bytes(), 2 * layer + page);
-              EXPECT_TRUE(starts.insert(offset).second);
+    for (const bool apart : {false, true}) {
+      KvGeometry geometry = make_kv_geometry(std::vector<std::int32_t>(3, 0), 5, 2, 4, type);
+      geometry.sides_apart = apart;
+      std::vector<std::byte> memory(static_cast<std::size_t>(2 * geometry.page_bytes()));
+      std::set<std::ptrdiff_t> starts;
+      for (std::int64_t layer = 0; layer < 3; ++layer) {
+        const KvView view = geometry.view({.near = memory.data(), .pages = {2, 0}}, layer);
+        for (std::int64_t page = 0; page < 2; ++page) {
+          for (std::int64_t head = 0; head < 2; ++head) {
+            for (std::int64_t entry = 0; entry < 5; ++entry) {
+              const std::byte* key = view.key(page, head, entry);
+              for (const std::int64_t side : {0, 1}) {
+                const std::ptrdiff_t offset = key + side * view.value_offset - memory.data();
+                EXPECT_EQ(offset % (4 * size_of(type)), 0);
+                EXPECT_EQ(offset / geometry.side_bytes(), 4 * layer + (apart ? 2 * side + page : 2 * page + side));
+                EXPECT_TRUE(starts.insert(offset).second);
+              }
             }
           }
         }
       }
+      EXPECT_EQ(static_cast<std::int64_t>(starts.size()) * 4 * size_of(type), 2 * geometry.page_bytes());
     }
-    EXPECT_EQ(static_cast<std::int64_t>(starts.size()) * 4 * size_of(type), 2 * geometry.page_bytes());
   }
 }
 

@@ -187,6 +187,31 @@ TEST(PageTableTest, NothingToWriteTakesNothing) {
   EXPECT_EQ(pool.used_pages().all(), 0);
 }
 
+// Neighbours in a sequence are neighbours in memory, also of who takes what others have given back.
+TEST(PageTableTest, PagesComeBackInTheOrderInWhichTheyLie) {
+  PagePool pool(12);
+  std::vector<PageCopy> copies;
+  const auto taken = [&](std::int64_t pages) {
+    PageTable table(4);
+    table.prepare(pool, 0, 4 * pages, copies);
+    return table;
+  };
+  const auto pages_of = [](const PageTable& table) {
+    return std::vector<PageId>(table.pages().begin(), table.pages().end());
+  };
+  PageTable first = taken(8);
+  EXPECT_EQ(pages_of(first), (std::vector<PageId>{0, 1, 2, 3, 4, 5, 6, 7}));
+  first.trim(pool, 4 * 5);
+  PageTable second = taken(5);
+  EXPECT_EQ(pages_of(second), (std::vector<PageId>{0, 1, 2, 3, 4}));
+  second.release(pool);
+  first.release(pool);
+  PageTable third = taken(8);
+  EXPECT_EQ(pages_of(third), (std::vector<PageId>{5, 6, 7, 0, 1, 2, 3, 4}));
+  third.release(pool);
+  EXPECT_EQ(pool.free_pages(), pool.total_pages());
+}
+
 TEST(PageTableTest, MovingHandsThePagesOver) {
   PagePool pool(4);
   PageTable table(4);

@@ -12,26 +12,29 @@
 namespace precis::test {
 namespace {
 
-// A pool with memory, from which a few pages are gone, so that ids differ between two of them.
+// A pool with memory, from which a few pages are gone, so that ids differ between two of them. `apart`: K and V too.
 struct Memory {
-  Memory(const KvGeometry& geometry, const PageCounts& pages, Random& random)
-      : pool(pages.near + 40, pages.far + 40),
+  Memory(const KvGeometry& like, bool apart, const PageCounts& pages, Random& random)
+      : geometry(like),
+        pool(pages.near + 40, apart ? 0 : pages.far + 40),
         near(static_cast<std::size_t>((pages.near + 40) * geometry.page_bytes())),
-        far(static_cast<std::size_t>(geometry.far_bytes({0, pages.far + 40}))),
-        short_keys(static_cast<std::size_t>(geometry.device_bytes({0, pages.far + 40}))),
-        kv{near.data(), far.data(), short_keys.data(), pool.total_pages()} {
+        far(static_cast<std::size_t>(geometry.far_bytes(pool.total_pages()))),
+        short_keys(static_cast<std::size_t>(geometry.device_bytes({0, pool.total_pages().far}))),
+        kv{near.data(), apart ? nullptr : far.data(), short_keys.data(), pool.total_pages()} {
+    geometry.sides_apart = apart;
     for (auto* memory : {&near, &far, &short_keys}) {
       std::uint64_t bits = random.bits();
       for (std::byte& byte : *memory) byte = static_cast<std::byte>((bits = bits * 6364136223846793005U + 1) >> 56);
     }
     std::vector<PageId> taken;
     for (int i = 0; i < 40; ++i) {
-      const PageId page = pool.take(random.chance(0.5) ? PageKind::near : PageKind::far);
+      const PageId page = pool.take(apart || random.chance(0.5) ? PageKind::near : PageKind::far);
       (random.chance(0.5) ? held : taken).push_back(page);
     }
     for (const PageId page : taken) pool.release(page);
   }
 
+  KvGeometry geometry;
   PagePool pool;
   std::vector<std::byte> near;
   std::vector<std::byte> far;
@@ -59,7 +62,7 @@ class SessionShapeTest : public testing::Test {
   // One entry's K, V and, where `chosen`, k'.
   std::vector<std::byte> entry(const Memory& memory, const PageTable& table, std::int64_t layer, std::int64_t index,
                                bool chosen) const {
-    const KvView view = geometry_.view(memory.kv, layer);
+    const KvView view = memory.geometry.view(memory.kv, layer);
     const std::int64_t slot = table.slot(index);
     const std::int64_t page = slot / view.page_entries;
     std::vector<std::byte> bytes;
@@ -103,8 +106,8 @@ TEST_F(SessionShapeTest, EveryEntryThatIsSeenComesOver) {
     const std::int64_t tokens = random.between(std::max<std::int64_t>(lowest, 1), computed);
     const std::int64_t summarised = random.between(plan.summaries_due(tokens), spec_.chunk.complete(tokens));
     const PageCounts most = plan.peak_pages(computed, computed);
-    Memory one(geometry_, most, random);
-    Memory other(geometry_, most, random);
+    Memory one(geometry_, !offloads && random.chance(0.5), most, random);
+    Memory other(geometry_, !offloads && random.chance(0.5), most, random);
     SequenceKv kv(geometry_, one.pool);
     std::vector<PageCopy> copies;
     kv.prepare({.text_from = 0,
@@ -115,14 +118,15 @@ TEST_F(SessionShapeTest, EveryEntryThatIsSeenComesOver) {
     for (std::size_t group = 0; group < kv.groups(); ++group) kv.trim(group, plan.kept_from(group, lowest));
     kv.truncate(tokens, summarised * spec_.chunk.summary);
 
-    const SessionShape shape(spec_, geometry_, plan, tokens, lowest, summarised);
+    const SessionShape shape(spec_, one.geometry, plan, tokens, lowest, summarised);
+    const SessionShape other_shape(spec_, other.geometry, plan, tokens, lowest, summarised);
     SequenceKv copy(geometry_, other.pool);
     shape.take(copy);
     EXPECT_EQ(copy.pages(), shape.pages());
     EXPECT_EQ(kv.pages(), shape.pages());
     const std::vector<std::byte> bytes = content(shape.parts(kv, one.kv));
     ASSERT_EQ(std::ssize(bytes), shape.bytes());
-    fill(shape.parts(copy, other.kv), bytes);
+    fill(other_shape.parts(copy, other.kv), bytes);
 
     for (std::size_t group = 0; group < kv.groups(); ++group) {
       const LayerRule& rule = spec_.rules[static_cast<std::size_t>(geometry_.groups[group].rule)];
