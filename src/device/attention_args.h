@@ -148,8 +148,8 @@ struct AttentionArgs {
   const RowBounds* bounds = nullptr;  // [rows]
   WeightView next = {};  // whose product takes `out` next, where that is known: a backend may prepare for it
   // Of runs that have picked: pages of their summary track, whose entries are K and V of this layer alone, of equal
-  // shape and type (page_bytes and offsets are others), and their queries for it, [rows, heads * head_dim]; none: the
-  // same queries. What picked rows see of it begins at entry 0.
+  // shape and type (page_bytes and offsets are others; on a GPU value_offset is the same), and their queries for it,
+  // [rows, heads * head_dim]; none: the same queries. What picked rows see of it begins at entry 0.
   KvView picked = {};
   const float* picked_q = nullptr;
   // What these runs have picked, in their order: in host memory and in device memory, as runs.

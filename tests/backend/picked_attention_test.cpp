@@ -27,10 +27,10 @@ struct PickingRows {
 class AttendProblem : public SelectProblem {
  public:
   AttendProblem(Ops& ops, Random& random, DType type, std::int64_t page_entries, std::int64_t head_size,
-                std::span<const PickingRows> picking)
+                std::span<const PickingRows> picking, bool apart = false)
       : SelectProblem(random, type, page_entries, 4, head_size), ops_(ops) {
     for (const PickingRows& of : picking) add(of.rows, of.initial, of.top, of.middle, of.tail);
-    fill();
+    fill(apart);
     ops.select({q.data(), kv(), 0, runs, runs.data(), list.data()});
     ops.pick({kv(), this->picked(), runs, runs.data(), list.data(), KeyTurn::none, {}, nullptr});
     queries = random.normals(rows() * width());
@@ -142,11 +142,15 @@ class PickedAttentionTest : public SelectTest {
   // In every way that the backend has.
   void expect_rows(DType type, std::int64_t page_entries, std::int64_t head_dim, std::span<const PickingRows> picking,
                    double tolerance) {
-    const AttendProblem problem(*ops_, random_, type, page_entries, head_dim, picking);
-    for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
-      if (way == Way::in_place && !ops_->attends_in_place()) continue;
-      SCOPED_TRACE(testing::Message() << "way " << static_cast<int>(way) << " head_dim " << head_dim);
-      expect_attended(problem, way, tolerance);
+    for (const bool apart : {false, true}) {
+      if (apart && GetParam().name == "cuda") continue;  // pools of GPUs are not so
+      const AttendProblem problem(*ops_, random_, type, page_entries, head_dim, picking, apart);
+      for (const Way way : {Way::copied, Way::with_own_queries, Way::in_place}) {
+        if (way == Way::in_place && !ops_->attends_in_place()) continue;
+        SCOPED_TRACE(testing::Message() << "way " << static_cast<int>(way) << " head_dim " << head_dim << " apart "
+                                        << apart);
+        expect_attended(problem, way, tolerance);
+      }
     }
   }
 

@@ -83,7 +83,8 @@ class SelectProblem {
     pages_ += static_cast<std::int64_t>(table.size());
   }
 
-  void fill() {
+  // `apart`: K of all pages before their V, and none of them far; not what is picked.
+  void fill(bool apart = false) {
     std::vector<std::int32_t> pages(static_cast<std::size_t>(pages_));
     std::iota(pages.begin(), pages.end(), 0);
     random_.shuffle(pages);
@@ -93,10 +94,14 @@ class SelectProblem {
       runs[run].track = {tables_[run].data(), 0, static_cast<std::int32_t>(tables_[run].size())};
     }
     // Some of the pages are far: in an order of their own.
-    kv_.near_pages = random_.between(0, 2) == 0 ? pages_ : random_.between(0, pages_);
+    kv_.near_pages = apart || random_.between(0, 2) == 0 ? pages_ : random_.between(0, pages_);
     const std::int64_t far_pages = pages_ - kv_.near_pages;
     const std::int64_t short_bytes = page_entries_ * dim_ * size_of(kv_.short_type());
     pool_.resize(static_cast<std::size_t>(std::max<std::int64_t>(kv_.near_pages * kv_.page_bytes, 1)));
+    if (apart) {
+      kv_.page_bytes /= 2;
+      kv_.value_offset *= pages_;
+    }
     near_short_.resize(static_cast<std::size_t>(std::max<std::int64_t>(kv_.near_pages * short_bytes, 1)));
     far_.resize(static_cast<std::size_t>(std::max<std::int64_t>(far_pages * kv_.page_bytes, 1)));
     short_keys_.resize(static_cast<std::size_t>(std::max<std::int64_t>(far_pages * short_bytes, 1)));

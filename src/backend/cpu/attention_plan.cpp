@@ -36,7 +36,8 @@ TrackKeys keys_of(const KvView& kv, std::int64_t head) {
   return {.near = kv.base + kv.layer_offset + offset,
           .page_bytes = kv.page_bytes,
           .near_pages = kv.near_pages,
-          .far = kv.far_base == nullptr ? nullptr : kv.far_base + offset};
+          .far = kv.far_base == nullptr ? nullptr : kv.far_base + offset,
+          .value_offset = kv.value_offset};
 }
 
 }  // namespace
@@ -182,7 +183,6 @@ AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, flo
           .query_strides = {own_queries ? width : args.q_stride, args.q_stride},
           .keys = {keys_of(summary_kv, first_head), keys_of(kv, first_head)},
           .head_bytes = kv.page_entries * kv.head_dim * size_of(kv.type),
-          .value_offset = kv.value_offset,
           .page_entries = kv.page_entries,
           .type = type_,
           .scratch = scratch};

@@ -162,6 +162,7 @@ struct TrackKeys {
   std::int64_t page_bytes;
   std::int64_t near_pages;
   const std::byte* far;
+  std::int64_t value_offset;  // bytes from a key to its value
 };
 
 // Attention adds up each segment of a track, at absolute entry numbers, by itself and then the segments in order, so
@@ -189,7 +190,6 @@ struct AttentionTile {
   std::int64_t query_strides[2];
   TrackKeys keys[2];  // of the first KV head
   std::int64_t head_bytes;
-  std::int64_t value_offset;
   std::int64_t page_entries;
   Element type;    // not f16
   float* scratch;  // attention_scratch() floats, aligned to 64

@@ -39,27 +39,33 @@ void blend(float* x, const float* own, float mix, std::int64_t width) {
   for (std::int64_t i = 0; i < width; ++i) x[i] = mix * own[i] + (1 - mix) * x[i];
 }
 
-// The keys that a row sees for one KV head, in the order of AttentionArgs.
-std::vector<const std::byte*> visible_keys(const AttentionArgs& args, const RowRun& run, const RowBounds& bounds,
-                                           std::int64_t kv_head) {
-  std::vector<const std::byte*> keys;
+struct KeyAndValue {
+  const std::byte* key;
+  const std::byte* value;
+};
+
+// What a row sees of one KV head, in the order of AttentionArgs.
+std::vector<KeyAndValue> visible_entries(const AttentionArgs& args, const RowRun& run, const RowBounds& bounds,
+                                         std::int64_t kv_head) {
+  std::vector<KeyAndValue> entries;
   const auto add = [&](const KvView& of, const Bounds& interval, const TrackPages& track) {
     for (std::int64_t entry = interval.low; entry < interval.high; ++entry) {
       const std::int32_t page = track.pages[entry / of.page_entries - track.first_page];
-      keys.push_back(of.key(page, kv_head, entry % of.page_entries));
+      const std::byte* key = of.key(page, kv_head, entry % of.page_entries);
+      entries.push_back({key, key + of.value_offset});
     }
   };
   add(run.picked ? args.picked : args.kv, bounds.summary, run.summary);
   add(args.kv, bounds.text, run.text);
-  return keys;
+  return entries;
 }
 
-// out = softmax(q K^T * scale) V for one query, which is `summary_q` for the first `summaries` keys.
-void attend(const float* q, const float* summary_q, std::size_t summaries, const std::vector<const std::byte*>& keys,
+// out = softmax(q K^T * scale) V for one query, which is `summary_q` for the first `summaries` entries.
+void attend(const float* q, const float* summary_q, std::size_t summaries, const std::vector<KeyAndValue>& entries,
             const KvView& kv, float scale, float* out) {
   std::vector<double> weights;
   double maximum = -std::numeric_limits<double>::infinity();
-  for (const std::byte* key : keys) {
+  for (const auto& [key, value] : entries) {
     const float* query = weights.size() < summaries ? summary_q : q;
     double score = 0;
     for (std::int64_t d = 0; d < kv.head_dim; ++d) score += static_cast<double>(query[d]) * element(key, kv.type, d);
@@ -73,7 +79,7 @@ void attend(const float* q, const float* summary_q, std::size_t summaries, const
   }
   for (std::int64_t d = 0; d < kv.head_dim; ++d) {
     double sum = 0;
-    for (std::size_t i = 0; i < keys.size(); ++i) sum += weights[i] * element(keys[i] + kv.value_offset, kv.type, d);
+    for (std::size_t i = 0; i < entries.size(); ++i) sum += weights[i] * element(entries[i].value, kv.type, d);
     out[d] = static_cast<float>(sum / total);
   }
 }
@@ -215,13 +221,13 @@ void ReferenceOps::attention(const AttentionArgs& args) {
     for (std::int64_t row = run.first_row; row < run.first_row + run.rows; ++row) {
       for (std::int64_t kv_head = 0; kv_head < kv.kv_heads; ++kv_head) {
         const RowBounds& bounds = args.bounds[row];
-        const auto keys = visible_keys(args, run, bounds, kv_head);
+        const auto entries = visible_entries(args, run, bounds, kv_head);
         const std::int32_t summaries = std::max(bounds.summary.high - bounds.summary.low, 0);
         for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
           const float* q = args.q + row * args.q_stride + head * kv.head_dim;
           const std::int64_t at = (row * args.heads + head) * kv.head_dim;
           const float* summary_q = run.picked && args.picked_q != nullptr ? args.picked_q + at : q;
-          attend(q, summary_q, static_cast<std::size_t>(summaries), keys, kv, args.scale, args.out + at);
+          attend(q, summary_q, static_cast<std::size_t>(summaries), entries, kv, args.scale, args.out + at);
         }
       }
     }
