@@ -39,7 +39,7 @@ class AttentionWork {
       }
     }
     fill_pool(device, std::accumulate(pages.begin(), pages.end(), std::int64_t{0}));
-    auto table = shuffled_.begin();
+    auto table = pages_.begin();
     for (std::size_t i = 0; i < runs.size(); ++i) {
       RowRun run;
       run.first_row = static_cast<std::int32_t>(bounds_.size());
@@ -85,9 +85,9 @@ class AttentionWork {
         values[i + part] = static_cast<std::uint16_t>((some & 0x80ffU) | 0x3f00U);
       }
     }
-    shuffled_.resize(static_cast<std::size_t>(pages));
-    std::iota(shuffled_.begin(), shuffled_.end(), 0);
-    if (lie_ == PagesLie::shuffled) std::shuffle(shuffled_.begin(), shuffled_.end(), random_);
+    pages_.resize(static_cast<std::size_t>(pages));
+    std::iota(pages_.begin(), pages_.end(), 0);
+    if (lie_ == PagesLie::shuffled) std::shuffle(pages_.begin(), pages_.end(), random_);
   }
 
   Ops& ops_;
@@ -96,7 +96,7 @@ class AttentionWork {
   Buffer pool_;
   KvView kv_;
   std::int64_t layer_ = 0;
-  std::vector<std::int32_t> shuffled_;
+  std::vector<std::int32_t> pages_;
   std::vector<RowRun> runs_;
   std::vector<RowBounds> bounds_;
   std::vector<float> q_;
