@@ -20,8 +20,8 @@ struct KvGroup {
 
 // Where a pool's pages lie. Without far pages `near` alone is there.
 struct KvMemory {
-  std::byte* near = nullptr;        // [layers of a group, pages.near, K and V], then [layers, pages.near, k']; or
-                                    // [layers of a group, K and V, pages.near] (KvGeometry::sides_apart)
+  std::byte* near = nullptr;        // [layers of a group, pages.near, K and V], with KvGeometry::sides_apart
+                                    // [layers of a group, K and V, pages.near]; then [layers, pages.near, k']
   std::byte* far = nullptr;         // [layers of a group, pages.far, K and V]
   std::byte* short_keys = nullptr;  // of far pages, a device's own memory: [layers of a group, pages.far, k']
   PageCounts pages = {};

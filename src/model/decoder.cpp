@@ -96,11 +96,8 @@ void Decoder::copy_pages(std::span<const PageCopy> copies, const KvMemory& memor
     ops_.copy_pages({base, bytes, of, of_layer * geometry_.layers_per_group(), pages * bytes});
   };
   const std::int64_t short_bytes = geometry_.short_page_bytes();
-  if (geometry_.sides_apart) {
-    copy_parts(memory.near, geometry_.side_bytes(), memory.pages.near, near, 2);
-  } else {
-    copy_parts(memory.near, geometry_.layer_bytes(), memory.pages.near, near);
-  }
+  const std::int64_t near_parts = geometry_.sides_apart ? 2 : 1;
+  copy_parts(memory.near, geometry_.layer_bytes() / near_parts, memory.pages.near, near, near_parts);
   if (geometry_.near_short) copy_parts(geometry_.near_short_keys(memory, 0), short_bytes, memory.pages.near, near);
   copy_parts(memory.far, geometry_.layer_bytes(), memory.pages.far, far);
   copy_parts(memory.short_keys, short_bytes, memory.pages.far, far);
