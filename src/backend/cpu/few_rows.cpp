@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t float_bytes = sizeof(float);
 constexpr std::int64_t alignment = 64;
-// Weights of a task: what is read in about as long as it takes to ask for more.
-constexpr std::int64_t task_weight_bytes = 16 << 10;
+// Weights of a task: what is read in about as long as it takes to ask for more, twice over.
+constexpr std::int64_t task_weight_bytes = 32 << 10;
 // Multiplications below which waking the workers costs more than they save (1 to 2 us).
 constexpr std::int64_t worth_sharing = 32768;
 

@@ -87,7 +87,13 @@ class Shares {
   std::int64_t longest() const { return share_of(count_); }
 
  private:
-  std::int64_t share_of(std::int64_t left) const { return left / (2 * workers_) > 1 ? left / (2 * workers_) : 1; }
+  // Four fifths of what is left go to the workers, each as much. The less is kept back, the fewer shares there are, and
+  // each costs half a microsecond; the more, the longer may one worker be held up before the others wait for it. With
+  // half kept back, two cores of Zen 5 took 1.04 (bf16) to 1.06 (q4) times as long for a step.
+  std::int64_t share_of(std::int64_t left) const {
+    const std::int64_t share = left * 4 / (5 * workers_);
+    return share > 1 ? share : 1;
+  }
 
   static constexpr std::int64_t most_reserved = 64;  // bits of unclaimed_
 
