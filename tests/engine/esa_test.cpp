@@ -98,9 +98,14 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 class EsaTest : public testing::TestWithParam<std::string> {};
+class EsaLongTest : public EsaTest {};
 
-INSTANTIATE_TEST_SUITE_P(Demo, EsaTest, testing::Values("demo-ksa", "demo-dense"),
-                         [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; });
+std::string name_of_model(const testing::TestParamInfo<std::string>& info) {
+  return info.param == "demo-ksa" ? "ksa" : "dense";
+}
+
+INSTANTIATE_TEST_SUITE_P(Demo, EsaTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
+INSTANTIATE_TEST_SUITE_P(Demo, EsaLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 
 TEST_P(EsaTest, WhereNothingIsLeftOutBitsAreThoseWithout) {
   EngineOptions options = esa_options(GetParam());
@@ -121,7 +126,7 @@ TEST_P(EsaTest, LongerThanThatSomethingIsLeftOut) {
   EXPECT_NE(with.rows, run_alone(options, prompt, 5).rows);
 }
 
-TEST_P(EsaTest, AloneAndBesideOthersTheSame) {
+TEST_P(EsaLongTest, AloneAndBesideOthersTheSame) {
   EngineOptions options = esa_options(GetParam());
   for (const char* positions : {"absolute", "packed", "fixed"}) {
     SCOPED_TRACE(positions);

@@ -58,11 +58,16 @@ void expect_same_bits(const Course& course, const Course& expected) {
 }
 
 class OffloadModelTest : public OffloadTest, public testing::WithParamInterface<std::string> {};
+class OffloadModelLongTest : public OffloadModelTest {};
 
-INSTANTIATE_TEST_SUITE_P(Demo, OffloadModelTest, testing::Values("demo-ksa", "demo-dense"),
-                         [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; });
+std::string name_of_model(const testing::TestParamInfo<std::string>& info) {
+  return info.param == "demo-ksa" ? "ksa" : "dense";
+}
 
-TEST_P(OffloadModelTest, TheSameBitsInABatch) {
+INSTANTIATE_TEST_SUITE_P(Demo, OffloadModelTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
+INSTANTIATE_TEST_SUITE_P(Demo, OffloadModelLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
+
+TEST_P(OffloadModelLongTest, TheSameBitsInABatch) {
   EngineOptions options = options_of(GetParam());
   const std::vector<std::vector<std::int32_t>> prompts = {some_ids(180), some_ids(20, 11), some_ids(131, 5),
                                                           some_ids(433, 3)};

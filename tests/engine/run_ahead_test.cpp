@@ -301,7 +301,7 @@ TEST(RunAheadLongTest, PrefixOfAnAnswerThatEndedIsTakenOver) {
   }
 }
 
-TEST(RunAheadTest, RandomRequestsAreAnsweredAlike) {
+TEST(RunAheadLongTest, RandomRequestsAreAnsweredAlike) {
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);

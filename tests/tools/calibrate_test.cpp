@@ -22,7 +22,7 @@ nlohmann::json header_of(const fs::path& path) {
   return nlohmann::json::parse(bytes.substr(8, length));
 }
 
-TEST(CalibrateTest, WritesAFileAndSaysHowWellItChooses) {
+TEST(CalibrateLongTest, WritesAFileAndSaysHowWellItChooses) {
   const TemporaryFolder home;
   const fs::path file = home.path() / "esa.safetensors";
   const Finished done = precis(few_tokens(file.string()));

@@ -43,7 +43,7 @@ TEST(EvalNeedleTest, FactsAreFoundInShortTexts) {
 }
 
 // The same facts and texts each time; one chat computes the document once.
-TEST(EvalNeedleTest, OneChatAsksSeveralQuestions) {
+TEST(EvalNeedleLongTest, OneChatAsksSeveralQuestions) {
   const std::string flags = "--lengths 1k --depths 0,50,100 --questions 3 --seed 4 -n 32 --json -";
   const Json chat = Json::parse(precis(planted(flags)).out);
   const Json apart = Json::parse(precis(planted(flags + " --apart --no-prefix-cache")).out);

@@ -209,7 +209,7 @@ bool asked_for_all() {
   return true;
 }
 
-TEST(MemoryTest, DemoModelsTakeWhatIsPredicted) {
+TEST(MemoryLongTest, DemoModelsInShortTextsTakeWhatIsPredicted) {
   expect_as_predicted(demo_models() + words("--ctx 1k,2k"));
   expect_as_predicted(demo_models() + words("--ctx 2000 --weights q8"));
   // With windows not all sequences hold at once what each may: the pool is larger than what is ever written to.
