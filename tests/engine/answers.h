@@ -1,6 +1,8 @@
 // Runs requests to their end and collects what came.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -11,6 +13,11 @@
 #include "precis/engine.h"
 
 namespace precis::test {
+
+// Of a test that has both demo models in turn.
+inline std::string name_of_model(const testing::TestParamInfo<std::string>& info) {
+  return info.param == "demo-ksa" ? "ksa" : "dense";
+}
 
 // The backend that whole engines are held against foreign numbers on: PRECIS_TEST_BACKEND, cpu without it.
 inline std::string test_backend() {

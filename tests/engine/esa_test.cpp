@@ -100,10 +100,6 @@ INSTANTIATE_TEST_SUITE_P(
 class EsaTest : public testing::TestWithParam<std::string> {};
 class EsaLongTest : public EsaTest {};
 
-std::string name_of_model(const testing::TestParamInfo<std::string>& info) {
-  return info.param == "demo-ksa" ? "ksa" : "dense";
-}
-
 INSTANTIATE_TEST_SUITE_P(Demo, EsaTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 INSTANTIATE_TEST_SUITE_P(Demo, EsaLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 

@@ -170,8 +170,7 @@ TEST_P(InvarianceLongTest, OwedSummariesGiveTheSame) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Demo, InvarianceLongTest, testing::Values("demo-ksa", "demo-dense"),
-                         [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; });
+INSTANTIATE_TEST_SUITE_P(Demo, InvarianceLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 
 TEST(PreemptionLongTest, HappensAndGivesTheSame) {
   // Two sequences that fit alone but not together.

@@ -60,10 +60,6 @@ void expect_same_bits(const Course& course, const Course& expected) {
 class OffloadModelTest : public OffloadTest, public testing::WithParamInterface<std::string> {};
 class OffloadModelLongTest : public OffloadModelTest {};
 
-std::string name_of_model(const testing::TestParamInfo<std::string>& info) {
-  return info.param == "demo-ksa" ? "ksa" : "dense";
-}
-
 INSTANTIATE_TEST_SUITE_P(Demo, OffloadModelTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 INSTANTIATE_TEST_SUITE_P(Demo, OffloadModelLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 

@@ -48,7 +48,6 @@ class PrefixReuse : public testing::TestWithParam<std::string> {
 
 class PrefixReuseTest : public PrefixReuse {};
 class PrefixReuseLongTest : public PrefixReuse {};
-const auto name_of_model = [](const auto& info) { return info.param == "demo-ksa" ? "ksa" : "dense"; };
 INSTANTIATE_TEST_SUITE_P(Demo, PrefixReuseTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 INSTANTIATE_TEST_SUITE_P(Demo, PrefixReuseLongTest, testing::Values("demo-ksa", "demo-dense"), name_of_model);
 
