@@ -103,9 +103,13 @@ DeviceSpeed measure_host(const SpeedLoops& loops, ThreadPool& pool) {
   return measure_host(loops, pool, uncached_bytes(), default_rounds);
 }
 
+double measure_host_read(const SpeedLoops& loops, ThreadPool& pool, std::int64_t bytes) {
+  return read_rate(loops, pool, bytes, [](const auto& work) { return average(work); });
+}
+
 double measure_host_read(const SpeedLoops& loops, ThreadPool& pool) {
   constexpr std::int64_t least = std::int64_t{256} << 20;  // quickly allocated, too
-  return read_rate(loops, pool, bytes_beyond_caches(least), [](const auto& work) { return average(work); });
+  return measure_host_read(loops, pool, bytes_beyond_caches(least));
 }
 
 }  // namespace precis

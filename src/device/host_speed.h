@@ -25,7 +25,10 @@ std::int64_t uncached_bytes();
 // The best of a few passes over `bytes` of memory, and of as many of `rounds` rounds, on all workers of `pool` at once.
 DeviceSpeed measure_host(const SpeedLoops& loops, ThreadPool& pool, std::int64_t bytes, std::int64_t rounds);
 
-// Bytes a second of some passes together, over memory of some times the caches' size.
+// Bytes a second of some passes over `bytes` of memory together.
+double measure_host_read(const SpeedLoops& loops, ThreadPool& pool, std::int64_t bytes);
+
+// The same over memory of some times the caches' size.
 double measure_host_read(const SpeedLoops& loops, ThreadPool& pool);
 
 // The same as measure_host() with uncached_bytes() and rounds of some hundredths of a second.

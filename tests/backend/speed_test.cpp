@@ -38,10 +38,11 @@ TEST(SpeedThreadsTest, AMachineIsMeasuredWithAnyNumberOfWorkers) {
     for (const int threads : {1, 3}) {
       ThreadPool pool(threads);
       const SpeedLoops loops{kernels->sum_words, kernels->multiply_add, kernels->multiply_chains};
-      const DeviceSpeed speed = measure_host(loops, pool, 1'000'004, 10'000);
+      constexpr std::int64_t bytes = 1'000'004;
+      const DeviceSpeed speed = measure_host(loops, pool, bytes, 10'000);
       EXPECT_GT(speed.read_bytes, 0) << kernels->name;
       EXPECT_GT(speed.flops, 0) << kernels->name;
-      EXPECT_GT(measure_host_read(loops, pool), 0) << kernels->name;
+      EXPECT_GT(measure_host_read(loops, pool, bytes), 0) << kernels->name;
     }
   }
 }
