@@ -10,7 +10,7 @@ namespace precis {
 namespace {
 
 // What products of `inputs` numbers of about 1 may differ by: sums are rounded to 2^-24, 16-bit activations to 2^-15 of
-// the largest of their block. bf16 activations that are bf16 and those of `eight_bit_rows` where 8 bits or tiles meet
+// the largest of some blocks. bf16 activations that are bf16 and those of `eight_bit_rows` where 8 bits or tiles meet
 // them are not rounded at all.
 float product_tolerance(WeightFormat format, std::int64_t inputs) {
   const auto count = static_cast<float>(inputs);

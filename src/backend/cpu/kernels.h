@@ -18,8 +18,8 @@ enum class Format : std::uint8_t { f32, f16, bf16, q8, q6, q5, q4 };
 enum class Form : std::uint8_t {
   floats,       // as they are
   halves,       // rounded to bf16, where Kernels::multiplies_halves
-  shorts,       // 16-bit integers with a scale and a sum every 32, for q8
-  bytes,        // 8-bit ones, for q6, q5 and q4
+  shorts,       // 16-bit integers with a scale for some blocks of 32, for q8
+  bytes,        // 8-bit ones with a scale and a sum every 32, for q6, q5 and q4
   tile_shorts,  // for q8, where Kernels::multiplies_tiles: as shorts, of at most 2^12, that bf16 holds exactly, and
                 // with powers of two as their scales
 };
