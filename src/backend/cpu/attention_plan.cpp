@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "backend/cpu/share.h"
+
 namespace precis::cpu {
 namespace {
 
@@ -100,6 +102,11 @@ void AttentionPlan::cut_tile(Tile& tile, std::int64_t share, int workers) const 
   tile.stretches = std::min(divided_up(wanted, tile.ranges), tile.all_segments());
   if (tile.stretches > 1) tile.ranges = std::max(tile.ranges, std::min(heads, workers / workers_a_merger));
   tile.ranges = std::clamp(divided_up(wanted, tile.stretches), tile.ranges, heads);
+  // A row alone, which no other's units follow.
+  if (tile.stretches == 1 || tile.ranges > 1 || tiles_.size() > 1) return;
+  tile.sharers = workers;
+  tile.stretches = 0;
+  for (std::int64_t left = tile.all_segments(); left > 0; left -= share_of(left, workers)) ++tile.stretches;
 }
 
 void AttentionPlan::place_parts() {
@@ -121,11 +128,20 @@ void AttentionPlan::list_units() {
   // From the end: there a prompt's rows see most, and the last units to be handed out should be short.
   for (std::size_t i = tiles_.size(); i-- > 0;) {
     for (std::int64_t range = 0; range < tiles_[i].ranges; ++range) {
-      for (std::int64_t stretch = 0; stretch < tiles_[i].stretches; ++stretch) {
-        units_.push_back(
-            {static_cast<std::int32_t>(i), static_cast<std::int32_t>(range), static_cast<std::int32_t>(stretch)});
-      }
+      list_stretches(static_cast<std::int32_t>(i), static_cast<std::int32_t>(range));
     }
+  }
+}
+
+void AttentionPlan::list_stretches(std::int32_t index, std::int32_t range) {
+  const Tile& tile = tiles_[static_cast<std::size_t>(index)];
+  const std::int64_t segments = tile.all_segments();
+  std::int64_t first = 0;
+  for (std::int64_t stretch = 0; stretch < tile.stretches; ++stretch) {
+    const std::int64_t last = tile.sharers > 0 ? first + share_of(segments - first, tile.sharers)
+                                               : cut(segments, stretch + 1, tile.stretches);
+    units_.push_back({index, range, static_cast<std::int32_t>(first), static_cast<std::int32_t>(last)});
+    first = last;
   }
 }
 
@@ -189,7 +205,7 @@ AttentionTile AttentionPlan::arguments(const Tile& tile, std::int64_t range, flo
 }
 
 void AttentionPlan::work(std::int64_t unit, float* scratch) {
-  const auto [index, range, stretch] = units_[static_cast<std::size_t>(unit)];
+  const auto [index, range, first, last] = units_[static_cast<std::size_t>(unit)];
   const Tile& tile = tiles_[static_cast<std::size_t>(index)];
   const AttentionTile one = arguments(tile, range, scratch);
   if (tile.stretches == 1) {
@@ -198,8 +214,7 @@ void AttentionPlan::work(std::int64_t unit, float* scratch) {
   }
   const std::int64_t segments = tile.all_segments();
   float* parts = parts_.data() + tile.first_part + range * segments * tile.part_floats;
-  kernels_.attention_segments(one, cut(segments, stretch, tile.stretches), cut(segments, stretch + 1, tile.stretches),
-                              parts);
+  kernels_.attention_segments(one, first, last, parts);
   std::atomic_ref<std::int32_t> unfinished(counters_[static_cast<std::size_t>(tile.first_counter + range)]);
   if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) kernels_.attention_merged(one, parts);
 }

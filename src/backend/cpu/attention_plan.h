@@ -39,7 +39,8 @@ class AttentionPlan {
     std::int64_t segments[2] = {};
     std::int64_t entries = 0;    // that its rows see together, about
     std::int64_t ranges = 1;     // its units: ranges of KV heads,
-    std::int64_t stretches = 1;  // and in each stretches of segments
+    std::int64_t stretches = 1;  // and in each stretches of segments,
+    std::int64_t sharers = 0;    // equal ones, or shares of so many workers (share.h)
     // If there are several stretches, the tile's place in parts_: [ranges, segments, part_floats]
     std::int64_t first_part = 0;
     std::int64_t part_floats = 0;
@@ -50,7 +51,8 @@ class AttentionPlan {
   struct Unit {
     std::int32_t tile;
     std::int32_t range;
-    std::int32_t stretch;
+    std::int32_t first_segment;  // counted over both tracks
+    std::int32_t last_segment;
   };
 
   void cut_rows(int workers);
@@ -59,6 +61,7 @@ class AttentionPlan {
   void cut_tile(Tile& tile, std::int64_t share, int workers) const;
   void place_parts();
   void list_units();
+  void list_stretches(std::int32_t tile, std::int32_t range);
   // What a run has picked, if it is to be read where it is.
   const PickRun* picked_in_place(const RowRun& run) const;
   AttentionTile arguments(const Tile& tile, std::int64_t range, float* scratch) const;

@@ -73,7 +73,7 @@ Shares::Share Shares::next(int worker) {
   if (worker < reserved_ && claim(worker)) return reserved(worker);
   std::int64_t first = next_.load(std::memory_order_relaxed);
   while (first < count_) {
-    const std::int64_t last = first + share_of(count_ - first);
+    const std::int64_t last = first + share_of(count_ - first, workers_);
     if (next_.compare_exchange_weak(first, last, std::memory_order_relaxed)) return {first, last};
   }
   while (const std::uint64_t unclaimed = unclaimed_.load(std::memory_order_relaxed)) {

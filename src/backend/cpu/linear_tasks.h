@@ -6,6 +6,7 @@
 #include <span>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/share.h"
 #include "backend/cpu/weights_ahead.h"
 #include "base/error.h"
 #include "device/ops.h"
@@ -69,9 +70,8 @@ class LinearTasks {
   std::int64_t count_ = 0;
 };
 
-// Hands out tasks [0, count) in shares that shrink: long ones first, as memory is read fastest in long streams, single
-// tasks last, so that the workers end together. The first share of a worker is always the same, so that it can be
-// fetched ahead (WeightsAhead); that of a worker who has not come by then is left for the end.
+// Hands out tasks [0, count) in shares that shrink (share.h). The first share of a worker is always the same, so that
+// it can be fetched ahead (WeightsAhead); that of a worker who has not come by then is left for the end.
 class Shares {
  public:
   Shares(std::int64_t count, int workers);
@@ -84,19 +84,9 @@ class Shares {
   // Any worker, of itself.
   Share next(int worker);
   // Tasks of a share at most.
-  std::int64_t longest() const { return share_of(count_); }
+  std::int64_t longest() const { return share_of(count_, workers_); }
 
  private:
-  // Of what is left the workers get four fifths, each as much, or half where they are many. The less is kept back, the
-  // fewer shares there are, and each costs half a microsecond: with half kept back two cores of Zen 5 took 1.04 (bf16)
-  // to 1.06 (q4) times as long for a step. But the longer, too, do all wait for one who was held up: with a fifth kept
-  // back eight cores of Emerald Rapids took 1.1, 16 took 1.08 times as long.
-  std::int64_t share_of(std::int64_t left) const {
-    const std::int64_t share = workers_ <= few_workers ? left * 4 / (5 * workers_) : left / (2 * workers_);
-    return share > 1 ? share : 1;
-  }
-
-  static constexpr std::int64_t few_workers = 2;
   static constexpr std::int64_t most_reserved = 64;  // bits of unclaimed_
 
   Share reserved(std::int64_t worker) const { return {worker * longest(), (worker + 1) * longest()}; }
