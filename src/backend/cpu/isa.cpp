@@ -34,7 +34,9 @@ std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> kernels;
 #if defined(__x86_64__)
   const bool v4 = __builtin_cpu_supports("x86-64-v4");
-  const bool halves = v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  // Zen 4, Sapphire Rapids and what came later have all four.
+  const bool halves = v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
+                      __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni");
   if (halves && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
       __builtin_cpu_supports("amx-bf16") && tiles_permitted()) {
     kernels.push_back(&amx_kernels);
